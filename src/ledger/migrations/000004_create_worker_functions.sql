@@ -1,0 +1,348 @@
+-- All that a worker may do. Each function takes the pool's secret and serves that pool's namespace and types alone: one
+-- tenant's image cannot take another's job, although both log in as members of the same role.
+
+set local search_path = longshore, public;
+
+create function pool_of(p_secret text) returns pools language plpgsql stable as $$
+declare
+  v_pool pools;
+begin
+  select * into v_pool from pools where secret_sha256 = sha256(convert_to(p_secret, 'UTF8'));
+  if v_pool.name is null then
+    raise exception 'unknown pool secret' using errcode = '28000';
+  end if;
+  return v_pool;
+end
+$$;
+
+-- How long a start of this type has to wait for the type's limits; 0 takes the start. Locks the type's row, if it has limits.
+create function take_start(p_namespace text, p_type text) returns double precision language plpgsql as $$
+declare
+  v_type job_types;
+  v_at timestamptz := clock_timestamp();
+  v_spacing interval;
+begin
+  select * into v_type from job_types t
+  where t.name = p_type and t.namespace in (p_namespace, '') and (t.paused or t.max_running is not null or t.rate_count is not null)
+  order by t.namespace desc limit 1 for update;
+  if v_type.name is null then return 0; end if;
+  if v_type.paused then return 1000; end if;
+  if v_type.max_running is not null and v_type.max_running <=
+    (select count(*) from jobs j where j.namespace = p_namespace and j.type = p_type and j.lease_until is not null)
+  then return 500; end if;
+  if v_type.rate_count is null then return 0; end if;
+  v_spacing := make_interval(secs => v_type.rate_per_seconds::double precision / v_type.rate_count);
+  if v_type.next_start_at > v_at then
+    return extract(epoch from v_type.next_start_at - v_at) * 1000;
+  end if;
+  update job_types t set next_start_at = greatest(v_type.next_start_at, v_at - v_spacing) + v_spacing
+    where t.namespace = v_type.namespace and t.name = v_type.name;
+  return 0;
+end
+$$;
+
+-- Claims jobs. Items: [{id, lease}], `lease` as the queue entry carries it: the number before this delivery. A verdict other
+-- than 'claimed' means that the entry is to be dropped.
+create function claim_jobs(p_secret text, p_worker text, p_lease_seconds integer, p_items jsonb)
+returns table (job_id uuid, verdict text, lease bigint, attempt integer, namespace text, type text, input jsonb,
+  timeout_seconds integer, labels jsonb, traceparent text, blobs jsonb, interruptions integer,
+  accepted_at timestamptz, admitted_at timestamptz, queued_at timestamptz, started_at timestamptz)
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_pool pools := pool_of(p_secret);
+  v_job jobs;
+  v_item record;
+  v_wait double precision;
+  v_changed uuid[] := '{}';
+begin
+  for v_item in select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease from jsonb_array_elements(p_items) i order by 1 loop
+    select * into v_job from jobs j
+      where j.id = v_item.id and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
+    job_id := v_item.id;
+    verdict := case
+      when v_job.id is null then 'missing'
+      when v_job.finished_at is not null then 'finished'
+      when v_job.lease <> v_item.lease then 'stale'
+      when v_job.lease_until is not null then 'leased'
+      when v_job.suspended then 'suspended'
+      when v_job.run_at > clock_timestamp() + interval '1 second' then 'early'
+      else 'claimed' end;
+    if verdict = 'claimed' then
+      v_wait := take_start(v_job.namespace, v_job.type);
+      if v_wait > 0 then
+        update jobs j set dispatched_at = null, run_at = clock_timestamp() + make_interval(secs => v_wait / 1000) where j.id = v_job.id;
+        verdict := 'limited';
+      end if;
+    end if;
+    if verdict <> 'claimed' then
+      lease := null; input := null;
+      return next;
+      continue;
+    end if;
+    update jobs j set status = 'PROCESS', lease = v_job.lease + 1, lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds),
+      worker = p_worker, queued_at = coalesce(j.queued_at, j.dispatched_at), started_at = coalesce(j.started_at, clock_timestamp()),
+      attempt_started_at = clock_timestamp(), version = v_job.version + 1
+    where j.id = v_job.id
+    returning j.lease, j.attempt, j.namespace, j.type, j.input, j.timeout_seconds, coalesce(j.labels, '{}'), j.traceparent,
+      j.interruptions, j.accepted_at, j.admitted_at, j.queued_at, j.attempt_started_at
+    into lease, attempt, namespace, type, input, timeout_seconds, labels, traceparent, interruptions, accepted_at, admitted_at,
+      queued_at, started_at;
+    blobs := (select jsonb_agg(jsonb_build_object('blobId', b.blob_id, 'name', b.name, 'mediaType', b.media_type,
+        'bytes', s.bytes, 'sha256', s.sha256) order by b.n)
+      from job_blobs b join blobs s on s.id = b.blob_id where b.job_id = v_job.id and b.role = 'input');
+    perform add_event(v_job.id, v_job.version + 1, 'started',
+      jsonb_build_object('attempt', v_job.attempt, 'lease', v_job.lease + 1, 'worker', p_worker));
+    v_changed := v_changed || v_job.id;
+    return next;
+  end loop;
+  perform notify_changes(v_changed);
+end
+$$;
+
+-- Renews leases, takes progress, tells of cancellations. Items: [{id, lease, progress?}]. Also keeps the worker's session:
+-- a type is served while a session for it is fresh.
+create function renew_leases(p_secret text, p_worker text, p_lease_seconds integer, p_types text[], p_concurrency integer, p_items jsonb)
+returns table (job_id uuid, verdict text)
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_pool pools := pool_of(p_secret);
+  v_job jobs;
+  v_item record;
+  v_changed uuid[] := '{}';
+begin
+  insert into worker_sessions as w (id, namespace, pool, types, concurrency)
+  values (p_worker, v_pool.namespace, v_pool.name, (select coalesce(array_agg(t), '{}') from unnest(p_types) t where t = any (v_pool.types)), p_concurrency)
+  on conflict (id) do update set seen_at = now(), types = excluded.types, concurrency = excluded.concurrency
+    where w.namespace = excluded.namespace and w.pool = excluded.pool;
+  for v_item in
+    select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, i->'progress' as progress from jsonb_array_elements(p_items) i order by 1
+  loop
+    job_id := v_item.id;
+    select * into v_job from jobs j where j.id = v_item.id and j.lease = v_item.lease and j.lease_until is not null
+      and j.namespace = v_pool.namespace for update;
+    if v_job.id is null then
+      verdict := 'lost';
+    else
+      if v_item.progress is null then
+        update jobs j set lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds) where j.id = v_job.id;
+      else
+        update jobs j set lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds), progress = v_item.progress,
+          interruptions = 0, version = v_job.version + 1 where j.id = v_job.id;
+        perform add_event(v_job.id, v_job.version + 1, 'progress', v_item.progress);
+        v_changed := v_changed || v_job.id;
+      end if;
+      verdict := case when v_job.cancel_requested_at is not null then 'cancel' else 'renewed' end;
+    end if;
+    return next;
+  end loop;
+  perform notify_changes(v_changed);
+end
+$$;
+
+create function end_session(p_secret text, p_worker text) returns void
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+declare
+  v_pool pools := pool_of(p_secret);
+begin
+  delete from worker_sessions where id = p_worker and namespace = v_pool.namespace and pool = v_pool.name;
+end
+$$;
+
+-- Commits what became of deliveries, only under their current lease. Items: [{id, lease, outcome, result?, error?, delayMs?, blobs?}]
+-- with outcome succeeded, failed, cancelled or handed_back. `delayMs` is the back-off, or how long a job handed back waits.
+-- The verdict is 'fenced' when the lease is not current any more; nothing of the item is kept then.
+create function commit_jobs(p_secret text, p_items jsonb) returns table (job_id uuid, verdict text, status text)
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_pool pools := pool_of(p_secret);
+  v_job jobs;
+  v_item record;
+  v_changed uuid[] := '{}';
+begin
+  for v_item in
+    select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, i->>'outcome' as outcome, i->'result' as result,
+      i->'error' as error, coalesce((i->>'delayMs')::double precision, 0) as delay_ms, i->'blobs' as blobs
+    from jsonb_array_elements(p_items) i order by 1
+  loop
+    job_id := v_item.id;
+    select * into v_job from jobs j where j.id = v_item.id and j.lease = v_item.lease and j.lease_until is not null
+      and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
+    if v_job.id is null then
+      -- The answer to an earlier call with the same outcome may have been lost: say what became of it.
+      select a.outcome into verdict from attempts a where a.job_id = v_item.id and a.lease = v_item.lease
+        and exists (select from jobs j where j.id = v_item.id and j.namespace = v_pool.namespace);
+      verdict := case when verdict = v_item.outcome then 'committed' else 'fenced' end;
+      status := (select j.status from jobs j where j.id = v_item.id and j.namespace = v_pool.namespace);
+      return next;
+      continue;
+    end if;
+    if v_job.cancel_requested_at is not null and v_item.outcome <> 'failed' then
+      perform add_attempt(v_job, 'cancelled', v_item.error);
+      perform finish_job(v_job, 'CANCELLED', null, null);
+      status := 'CANCELLED';
+    elsif v_item.outcome = 'succeeded' then
+      perform add_attempt(v_job, 'succeeded', null);
+      perform finish_job(v_job, 'SUCCESS', v_item.result, null);
+      insert into job_blobs (job_id, n, role, blob_id, name, media_type)
+        select v_job.id, b.n, 'result', (b.blob->>'blobId')::uuid, b.blob->>'name', b.blob->>'mediaType'
+        from jsonb_array_elements(v_item.blobs) with ordinality as b(blob, n)
+        where exists (select from blobs s where s.id = (b.blob->>'blobId')::uuid and s.namespace = v_job.namespace);
+      status := 'SUCCESS';
+    elsif v_item.outcome = 'handed_back' then
+      perform add_attempt(v_job, 'handed_back', v_item.error);
+      perform reopen_job(v_job, 'interrupted', null, v_item.delay_ms, false, false);
+      status := 'PROCESS';
+    elsif v_item.outcome = 'cancelled' or v_job.cancel_requested_at is not null then
+      perform add_attempt(v_job, 'cancelled', v_item.error);
+      perform finish_job(v_job, 'CANCELLED', null, null);
+      status := 'CANCELLED';
+    elsif (v_item.error->>'retryable')::boolean and v_job.failures < v_job.retries then
+      perform add_attempt(v_job, 'failed', v_item.error);
+      perform reopen_job(v_job, 'retrying', v_item.error,
+        coalesce(nullif(v_item.delay_ms, 0), backoff_ms(v_job.backoff_base_ms, v_job.backoff_max_ms, v_job.failures + 1)), true, false);
+      status := 'PROCESS';
+    else
+      perform add_attempt(v_job, 'failed', v_item.error);
+      perform finish_job(v_job, 'ERROR', null, v_item.error);
+      status := 'ERROR';
+    end if;
+    verdict := 'committed';
+    v_changed := v_changed || v_job.id;
+    return next;
+  end loop;
+  perform notify_changes(v_changed);
+  perform notify_work();
+end
+$$;
+
+-- The wait before attempt `p_failures + 1`: exponential, half of it random. The same function as src/core/backoff.ts.
+create function backoff_ms(p_base_ms integer, p_max_ms integer, p_failures integer) returns double precision language sql volatile as $$
+  select ceiling / 2 + ceiling / 2 * random() from (select least(p_max_ms, p_base_ms * power(2, least(30, p_failures - 1))) as ceiling) c
+$$;
+
+-- A provider's budget: when may the next call go? Waits of up to `p_max_wait_ms` are reserved (granted, wait_ms); longer ones
+-- are only told. Calls are spaced evenly with 5 % to spare, so that no window of a second or a day sees more than the limit.
+create function take_budget(p_secret text, p_name text, p_per_second double precision, p_per_day integer, p_max_wait_ms integer)
+returns table (granted boolean, wait_ms double precision)
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+declare
+  v_at timestamptz := clock_timestamp();
+  v_today date := (clock_timestamp() at time zone 'UTC')::date;
+  v_go timestamptz;
+  v_budget budgets;
+begin
+  perform pool_of(p_secret);
+  insert into budgets (name) values (p_name) on conflict do nothing;
+  select * into v_budget from budgets where name = p_name for update;
+  v_at := clock_timestamp();
+  if v_budget.day <> v_today then v_budget.used := 0; end if;
+  v_go := greatest(v_at, v_budget.next_at, v_budget.banned_until);
+  if p_per_day > 0 and v_budget.used >= p_per_day then
+    v_go := greatest(v_go, ((v_today + 1)::timestamp at time zone 'UTC'));
+  end if;
+  wait_ms := extract(epoch from v_go - v_at) * 1000;
+  granted := wait_ms <= p_max_wait_ms;
+  if granted then
+    update budgets set day = v_today, used = v_budget.used + 1,
+      next_at = case when p_per_second > 0 then v_go + make_interval(secs => 1.05 / p_per_second) else '-infinity' end
+    where name = p_name;
+  end if;
+  return next;
+end
+$$;
+
+-- A live delivery of this pool, or an error: what every blob function asks first.
+create function require_lease(p_secret text, p_job uuid, p_lease bigint) returns text language plpgsql stable as $$
+declare
+  v_pool pools := pool_of(p_secret);
+begin
+  perform from jobs j where j.id = p_job and j.lease = p_lease and j.lease_until is not null
+    and j.namespace = v_pool.namespace and j.type = any (v_pool.types);
+  if not found then
+    raise exception 'the lease is not current' using errcode = '55000';
+  end if;
+  return v_pool.namespace;
+end
+$$;
+
+create function read_blob_chunk(p_secret text, p_job uuid, p_lease bigint, p_blob uuid, p_n integer) returns bytea
+language plpgsql stable security definer set search_path = longshore, pg_temp as $$
+begin
+  perform require_lease(p_secret, p_job, p_lease);
+  return (select c.data from blob_chunks c
+    where c.blob_id = p_blob and c.n = p_n
+      and exists (select from job_blobs b where b.job_id = p_job and b.blob_id = p_blob and b.role = 'input'));
+end
+$$;
+
+create function write_blob_chunk(p_secret text, p_job uuid, p_lease bigint, p_blob uuid, p_n integer, p_data bytea) returns void
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+declare
+  v_namespace text := require_lease(p_secret, p_job, p_lease);
+begin
+  insert into blobs (id, namespace) values (p_blob, v_namespace) on conflict do nothing;
+  perform from blobs where id = p_blob and namespace = v_namespace and not complete;
+  if not found then
+    raise exception 'the blob is not open for writing' using errcode = '55000';
+  end if;
+  insert into blob_chunks (blob_id, n, data) values (p_blob, p_n, p_data) on conflict (blob_id, n) do update set data = excluded.data;
+end
+$$;
+
+-- Ends the writing of a blob; answers the id under which the content is kept, which may be that of an earlier equal one.
+create function complete_blob(p_namespace text, p_blob uuid, p_sha256 text, p_bytes bigint) returns uuid language plpgsql as $$
+declare
+  v_kept uuid;
+begin
+  insert into blobs (id, namespace) values (p_blob, p_namespace) on conflict do nothing;
+  begin
+    update blobs set sha256 = p_sha256, bytes = p_bytes, complete = true, touched_at = now() where id = p_blob and namespace = p_namespace;
+    return p_blob;
+  exception when unique_violation then
+    update blobs set touched_at = now() where namespace = p_namespace and sha256 = p_sha256 and complete returning id into v_kept;
+    delete from blobs where id = p_blob;
+    return v_kept;
+  end;
+end
+$$;
+
+create function finish_blob(p_secret text, p_job uuid, p_lease bigint, p_blob uuid, p_sha256 text, p_bytes bigint) returns uuid
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+begin
+  return complete_blob(require_lease(p_secret, p_job, p_lease), p_blob, p_sha256, p_bytes);
+end
+$$;
+
+-- The newest migration: a process compares it with the one it was written for.
+create function schema_version() returns integer language sql stable security definer set search_path = longshore, pg_temp as $$
+  select max((regexp_match(name, '^\d+'))[1]::integer) from pgmigrations
+$$;
+
+-- The worker's role: these functions and nothing else. PostgreSQL lets everybody execute a new function unless told.
+do $$
+begin
+  if not exists (select from pg_roles where rolname = 'longshore_worker') then
+    create role longshore_worker nologin;
+  end if;
+exception when duplicate_object or unique_violation then
+  null; -- another database of this server was migrated at the same moment
+end
+$$;
+revoke all on all functions in schema longshore from public;
+revoke all on all tables in schema longshore from public;
+alter default privileges in schema longshore revoke execute on functions from public;
+grant usage on schema longshore to longshore_worker;
+grant execute on function
+  claim_jobs(text, text, integer, jsonb),
+  renew_leases(text, text, integer, text[], integer, jsonb),
+  end_session(text, text),
+  commit_jobs(text, jsonb),
+  take_budget(text, text, double precision, integer, integer),
+  read_blob_chunk(text, uuid, bigint, uuid, integer),
+  write_blob_chunk(text, uuid, bigint, uuid, integer, bytea),
+  finish_blob(text, uuid, bigint, uuid, text, bigint),
+  schema_version()
+to longshore_worker;
