@@ -1,0 +1,49 @@
+import ipaddr from 'ipaddr.js';
+
+export interface WebhookPolicy {
+  /** Allows `http:`; for development. */
+  allowInsecure: boolean;
+  /** Allows addresses that are not public, and ports other than the scheme's own. */
+  allowPrivate: boolean;
+}
+
+const MAX_URL_LENGTH = 2_048;
+
+/** Names that lead into the machine or the cluster whatever DNS says. */
+const PRIVATE_NAME = /(^|\.)(localhost|local|internal|svc|cluster\.local|home\.arpa)$/;
+
+/**
+ * Why a URL may not be called, or null. It judges what can be seen in the URL; what a name resolves to is judged again
+ * when the connection is made (`isPublicAddress`).
+ */
+export function refuseWebhookUrl(text: string, policy: WebhookPolicy): string | null {
+  if (text.length > MAX_URL_LENGTH) return `is longer than ${MAX_URL_LENGTH} characters`;
+  // The URL parser drops tabs and line breaks silently: what is signed and logged must be what is called.
+  if (!/^[\x21-\x7e]+$/.test(text)) return 'must consist of visible ASCII characters';
+  const url = URL.parse(text);
+  if (url === null) return 'is no URL';
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && policy.allowInsecure)) return 'must be an https URL';
+  if (url.username !== '' || url.password !== '') return 'must not carry credentials';
+  if (policy.allowPrivate) return null;
+  if (url.port !== '') return 'must use the ordinary port';
+  return refuseHost(url.hostname);
+}
+
+function refuseHost(hostname: string): string | null {
+  const name = hostname.replace(/\.$/, '');
+  const literal = name.replace(/^\[|\]$/g, '');
+  if (ipaddr.isValid(literal)) {
+    return isPublicAddress(literal) ? null : 'must not lead to a private address';
+  }
+  if (!name.includes('.') || PRIVATE_NAME.test(name)) return 'must not lead to a private name';
+  return null;
+}
+
+/** Whether an IP address belongs to the public internet: unicast, and not an IPv4 address in disguise. */
+export function isPublicAddress(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  if (parsed.range() !== 'unicast') return false;
+  // ::/96 (`::7f00:1`) is "IPv4-compatible"; the library calls it unicast.
+  return !(parsed instanceof ipaddr.IPv6 && parsed.match(ipaddr.IPv6.parse('::'), 96));
+}
