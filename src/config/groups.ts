@@ -1,0 +1,417 @@
+import { z } from 'zod';
+import { choice, flag, integer, list, number, text, url } from './variable.ts';
+
+const KUBERNETES_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const TYPE_NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const POSTGRES = ['postgres', 'postgresql'] as const;
+const MIB = 1_048_576;
+
+const postgres = z.object({
+  url: url(
+    {
+      env: 'LONGSHORE_POSTGRES_URL',
+      description: 'The ledger, as API and controller log in to it.',
+      secret: true,
+    },
+    POSTGRES,
+  ),
+  workerUrl: url(
+    {
+      env: 'LONGSHORE_WORKER_POSTGRES_URL',
+      description:
+        'The ledger, as workers log in to it: a role that may execute the job functions and nothing else.',
+      secret: true,
+    },
+    POSTGRES,
+  ),
+  migrateUrl: url(
+    {
+      env: 'LONGSHORE_MIGRATE_POSTGRES_URL',
+      description: 'The ledger, as `longshore migrate` logs in to it: the owner of the schema.',
+      secret: true,
+    },
+    POSTGRES,
+  ),
+  poolSize: integer(
+    {
+      env: 'LONGSHORE_POSTGRES_POOL_SIZE',
+      description: 'Connections that one API or controller process opens at most.',
+      default: '10',
+    },
+    1,
+    200,
+  ),
+});
+
+const redis = z.object({
+  url: url(
+    {
+      env: 'LONGSHORE_REDIS_URL',
+      description: 'The queue and the status cache. Its `maxmemory-policy` must be `noeviction`.',
+      secret: true,
+    },
+    ['redis', 'rediss'],
+  ),
+  prefix: text({
+    env: 'LONGSHORE_REDIS_PREFIX',
+    description: 'What every key starts with.',
+    default: 'longshore',
+    pattern: /^[a-z0-9_-]{1,40}$/,
+    allowed: '1 to 40 lower-case letters, digits, `-` and `_`',
+  }),
+});
+
+const kubernetes = z.object({
+  mode: choice(
+    {
+      env: 'LONGSHORE_KUBERNETES',
+      description: '`on`: jobs become QueueJobs of a cluster. `off`: the same code without a cluster.',
+      default: 'off',
+    },
+    ['off', 'on'],
+  ),
+  kubeconfig: text({
+    env: 'LONGSHORE_KUBECONFIG',
+    description:
+      'File that says how to reach the cluster. Not set: the service account of the pod, or the usual places.',
+    allowed: 'a path',
+  }),
+  podName: text({
+    env: 'LONGSHORE_POD_NAME',
+    description: 'Name of this pod; it names the holder of the election lease. Not set: the host name.',
+    pattern: /^[a-z0-9][-.a-z0-9]{0,252}$/,
+    allowed: 'a pod name',
+  }),
+  podNamespace: text({
+    env: 'LONGSHORE_POD_NAMESPACE',
+    description: 'Namespace of this pod: it holds the election lease.',
+    default: 'default',
+    pattern: KUBERNETES_NAME,
+    allowed: 'a namespace name',
+  }),
+});
+
+const api = z.object({
+  host: text({
+    env: 'LONGSHORE_API_HOST',
+    description: 'Address that the API listens on.',
+    default: '0.0.0.0',
+    allowed: 'an address or host name',
+  }),
+  port: integer(
+    {
+      env: 'LONGSHORE_API_PORT',
+      description: 'Port that the API listens on; 0 takes a free one.',
+      default: '8080',
+    },
+    0,
+    65_535,
+  ),
+  auth: choice(
+    {
+      env: 'LONGSHORE_AUTH',
+      description: '`keys`: every request needs an API key. `off`: none does; for embedded mode only.',
+      default: 'keys',
+    },
+    ['keys', 'off'],
+  ),
+  jsonLimitBytes: integer(
+    {
+      env: 'LONGSHORE_JSON_LIMIT_BYTES',
+      description: 'Largest JSON body.',
+      default: `${MIB}`,
+      unit: 'bytes',
+    },
+    1_024,
+    64 * MIB,
+  ),
+  imageLimitBytes: integer(
+    {
+      env: 'LONGSHORE_IMAGE_LIMIT_BYTES',
+      description: 'Largest uploaded image.',
+      default: `${32 * MIB}`,
+      unit: 'bytes',
+    },
+    1_024,
+    512 * MIB,
+  ),
+  requestTimeoutMs: integer(
+    {
+      env: 'LONGSHORE_REQUEST_TIMEOUT_MS',
+      description: 'Deadline of a request, uploads and event streams excepted.',
+      default: '10000',
+      unit: 'ms',
+    },
+    100,
+    300_000,
+  ),
+  keyRatePerSecond: number(
+    {
+      env: 'LONGSHORE_KEY_RATE_PER_SECOND',
+      description: 'Requests a second that one API key may make, in each API process.',
+      default: '2000',
+      unit: 'requests/s',
+    },
+    0.1,
+    1_000_000,
+  ),
+  keyRateBurst: integer(
+    {
+      env: 'LONGSHORE_KEY_BURST',
+      description: 'Requests that one API key may make at once.',
+      default: '4000',
+      unit: 'requests',
+    },
+    1,
+    1_000_000,
+  ),
+  maxInFlight: integer(
+    {
+      env: 'LONGSHORE_MAX_IN_FLIGHT',
+      description: 'Requests under way at once in one API process; more are answered 503 with `Retry-After`.',
+      default: '1000',
+      unit: 'requests',
+    },
+    1,
+    100_000,
+  ),
+});
+
+const health = z.object({
+  host: text({
+    env: 'LONGSHORE_HEALTH_HOST',
+    description: 'Address of `/healthz`, `/readyz` and `/metrics`.',
+    default: '0.0.0.0',
+    allowed: 'an address or host name',
+  }),
+  port: integer(
+    {
+      env: 'LONGSHORE_HEALTH_PORT',
+      description: 'Port of `/healthz`, `/readyz` and `/metrics`, of each process; 0 takes a free one.',
+      default: '0',
+    },
+    0,
+    65_535,
+  ),
+});
+
+const worker = z.object({
+  types: list({
+    env: 'LONGSHORE_WORKER_TYPES',
+    description: 'Job types that the worker serves. Not set: all that it has handlers for.',
+    default: '',
+    pattern: TYPE_NAME,
+    allowed: 'job type names, separated by commas',
+  }),
+  concurrency: integer(
+    {
+      env: 'LONGSHORE_WORKER_CONCURRENCY',
+      description: 'Jobs of one type that a worker runs at once.',
+      default: '4',
+      unit: 'jobs',
+    },
+    1,
+    1_000,
+  ),
+  namespace: text({
+    env: 'LONGSHORE_WORKER_NAMESPACE',
+    description: 'Namespace whose jobs the worker takes.',
+    default: 'default',
+    pattern: KUBERNETES_NAME,
+    allowed: 'a namespace name',
+  }),
+  pool: text({
+    env: 'LONGSHORE_WORKER_POOL',
+    description: 'Name of the pool that the worker belongs to.',
+    default: 'default',
+    pattern: KUBERNETES_NAME,
+    allowed: 'a pool name',
+  }),
+  poolSecret: text({
+    env: 'LONGSHORE_WORKER_POOL_SECRET',
+    description: 'Secret of the pool; the ledger serves the worker only with it.',
+    secret: true,
+  }),
+  graceSeconds: integer(
+    {
+      env: 'LONGSHORE_GRACE_SECONDS',
+      description: 'Time that running jobs get after SIGTERM before they are handed back.',
+      default: '25',
+      unit: 's',
+    },
+    0,
+    86_400,
+  ),
+  leaseSeconds: integer(
+    {
+      env: 'LONGSHORE_LEASE_SECONDS',
+      description:
+        'How long a claim holds without being renewed: how soon the job of a dead worker runs again.',
+      default: '30',
+      unit: 's',
+    },
+    2,
+    3_600,
+  ),
+  renewSeconds: integer(
+    {
+      env: 'LONGSHORE_RENEW_SECONDS',
+      description: 'How often a worker renews its leases; at most a half of the lease.',
+      default: '10',
+      unit: 's',
+    },
+    1,
+    1_800,
+  ),
+});
+
+const controller = z.object({
+  window: integer(
+    {
+      env: 'LONGSHORE_WINDOW',
+      description: 'Live QueueJobs of one namespace; further jobs wait in the ledger.',
+      default: '1000',
+      unit: 'jobs',
+    },
+    1,
+    100_000,
+  ),
+  electionLeaseSeconds: integer(
+    {
+      env: 'LONGSHORE_ELECTION_LEASE_SECONDS',
+      description: 'How long a leader leads without renewing.',
+      default: '15',
+      unit: 's',
+    },
+    2,
+    300,
+  ),
+  electionRenewSeconds: integer(
+    {
+      env: 'LONGSHORE_ELECTION_RENEW_SECONDS',
+      description: 'A leader that could not renew for this long stops leading; less than the lease.',
+      default: '10',
+      unit: 's',
+    },
+    1,
+    299,
+  ),
+  electionRetrySeconds: integer(
+    {
+      env: 'LONGSHORE_ELECTION_RETRY_SECONDS',
+      description: 'How often a leader renews and the others try to lead.',
+      default: '2',
+      unit: 's',
+    },
+    1,
+    60,
+  ),
+});
+
+const webhooks = z.object({
+  allowPrivate: flag({
+    env: 'LONGSHORE_WEBHOOK_ALLOW_PRIVATE',
+    description: 'Whether webhooks may go to private, loopback and link-local addresses.',
+    default: 'false',
+  }),
+  secret: text({
+    env: 'LONGSHORE_WEBHOOK_SECRET',
+    description: 'Key of the HMAC-SHA256 signature of webhooks.',
+    secret: true,
+    pattern: /^.{16,}$/s,
+    allowed: 'at least 16 characters',
+  }),
+});
+
+const providers = z.object({
+  etherscanUrl: url(
+    {
+      env: 'LONGSHORE_ETHERSCAN_URL',
+      description: 'Etherscan API v2.',
+      default: 'https://api.etherscan.io/v2/api',
+    },
+    ['https', 'http'],
+  ),
+  etherscanApiKey: text({
+    env: 'LONGSHORE_ETHERSCAN_API_KEY',
+    aliases: ['ETHERSCAN_API_KEY'],
+    description: 'API key for Etherscan.',
+    secret: true,
+  }),
+  etherscanCallsPerSecond: number(
+    {
+      env: 'LONGSHORE_ETHERSCAN_CALLS_PER_SECOND',
+      description: 'Calls a second over all workers; 0 is no limit.',
+      default: '3',
+      unit: 'calls/s',
+    },
+    0,
+    100_000,
+  ),
+  etherscanCallsPerDay: integer(
+    {
+      env: 'LONGSHORE_ETHERSCAN_CALLS_PER_DAY',
+      description: 'Calls a day (UTC) over all workers; 0 is no limit.',
+      default: '100000',
+      unit: 'calls/day',
+    },
+    0,
+    1_000_000_000,
+  ),
+  sourcifyUrl: url(
+    {
+      env: 'LONGSHORE_SOURCIFY_URL',
+      description: 'Sourcify API v2, the other source of contracts.',
+      default: 'https://sourcify.dev/server',
+    },
+    ['https', 'http'],
+  ),
+});
+
+const log = z.object({
+  level: choice({ env: 'LONGSHORE_LOG_LEVEL', description: 'Least level that is logged.', default: 'info' }, [
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'silent',
+  ]),
+});
+
+const retention = z.object({
+  jobDays: integer(
+    {
+      env: 'LONGSHORE_JOB_RETENTION_DAYS',
+      description: 'How long the ledger keeps finished jobs.',
+      default: '30',
+      unit: 'days',
+    },
+    1,
+    3_650,
+  ),
+  blobDays: integer(
+    {
+      env: 'LONGSHORE_BLOB_RETENTION_DAYS',
+      description: 'How long the ledger keeps the blobs of finished jobs.',
+      default: '7',
+      unit: 'days',
+    },
+    1,
+    3_650,
+  ),
+});
+
+/** Every variable of Longshore, in the order of the reference. Variables that start with OTEL_ are OpenTelemetry's own. */
+export const groups = {
+  postgres,
+  redis,
+  kubernetes,
+  api,
+  health,
+  worker,
+  controller,
+  webhooks,
+  providers,
+  log,
+  retention,
+} as const;
