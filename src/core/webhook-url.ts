@@ -22,7 +22,8 @@ export function refuseWebhookUrl(text: string, policy: WebhookPolicy): string | 
   if (!/^[\x21-\x7e]+$/.test(text)) return 'must consist of visible ASCII characters';
   const url = URL.parse(text);
   if (url === null) return 'is no URL';
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && policy.allowInsecure)) return 'must be an https URL';
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && policy.allowInsecure))
+    return 'must be an https URL';
   if (url.username !== '' || url.password !== '') return 'must not carry credentials';
   if (policy.allowPrivate) return null;
   if (url.port !== '') return 'must use the ordinary port';

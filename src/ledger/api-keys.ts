@@ -67,7 +67,9 @@ export async function createApiKey(db: Queryable, key: NewApiKey): Promise<{ id:
 }
 
 export async function findApiKey(db: Queryable, id: string): Promise<ApiKey | null> {
-  const { rows } = await db.query<ApiKeyRow>(`/* api-key */ select ${COLUMNS} from api_keys where id = $1`, [id]);
+  const { rows } = await db.query<ApiKeyRow>(`/* api-key */ select ${COLUMNS} from api_keys where id = $1`, [
+    id,
+  ]);
   return rows[0] === undefined ? null : toApiKey(rows[0]);
 }
 

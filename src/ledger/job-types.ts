@@ -47,7 +47,11 @@ export async function putJobType(db: Queryable, type: Omit<StoredJobType, 'pause
 }
 
 /** The type that a name means in a namespace: its own before the one of all. */
-export async function findJobType(db: Queryable, namespace: string, name: string): Promise<StoredJobType | null> {
+export async function findJobType(
+  db: Queryable,
+  namespace: string,
+  name: string,
+): Promise<StoredJobType | null> {
   const { rows } = await db.query<JobTypeRow>(
     `/* job-type */ select ${COLUMNS} from job_types where name = $2 and namespace in ($1, '')
      order by namespace desc limit 1`,
@@ -67,7 +71,10 @@ export async function listJobTypes(db: Queryable, namespace: string): Promise<St
 }
 
 export async function deleteJobType(db: Queryable, namespace: string, name: string): Promise<boolean> {
-  const { rowCount } = await db.query('delete from job_types where namespace = $1 and name = $2', [namespace, name]);
+  const { rowCount } = await db.query('delete from job_types where namespace = $1 and name = $2', [
+    namespace,
+    name,
+  ]);
   return rowCount === 1;
 }
 
@@ -78,8 +85,7 @@ function toStoredJobType(row: JobTypeRow): StoredJobType {
     name: row.name,
     limits: {
       maxRunning: row.max_running,
-      rate:
-        row.rate_count === null ? null : { count: row.rate_count, perSeconds: row.rate_per_seconds ?? 1 },
+      rate: row.rate_count === null ? null : { count: row.rate_count, perSeconds: row.rate_per_seconds ?? 1 },
     },
     paused: row.paused,
   };

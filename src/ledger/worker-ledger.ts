@@ -11,6 +11,8 @@ export const BLOB_CHUNK_BYTES = 256 * 1_024;
 export interface ClaimRequest {
   id: string;
   lease: number;
+  /** The answer to this very claim of this worker was lost: grant it once more, if it was granted. */
+  again?: boolean;
 }
 
 /** Why a suggestion was refused: its queue entry is to be dropped. */

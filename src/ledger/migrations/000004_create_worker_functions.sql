@@ -41,8 +41,9 @@ begin
 end
 $$;
 
--- Claims jobs. Items: [{id, lease}], `lease` as the queue entry carries it: the number before this delivery. A verdict other
--- than 'claimed' means that the entry is to be dropped.
+-- Claims jobs. Items: [{id, lease, again?}], `lease` as the queue entry carries it: the number before this delivery. A
+-- verdict other than 'claimed' means that the entry is to be dropped. `again` says that the answer to this very claim was
+-- lost: if it had been granted, it is granted once more, with the same lease.
 create function claim_jobs(p_secret text, p_worker text, p_lease_seconds integer, p_items jsonb)
 returns table (job_id uuid, verdict text, lease bigint, attempt integer, namespace text, type text, input jsonb,
   timeout_seconds integer, labels jsonb, traceparent text, blobs jsonb, interruptions integer,
@@ -55,11 +56,20 @@ declare
   v_item record;
   v_wait double precision;
   v_changed uuid[] := '{}';
+  v_again boolean;
 begin
-  for v_item in select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease from jsonb_array_elements(p_items) i order by 1 loop
+  for v_item in
+    select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, coalesce((i->>'again')::boolean, false) as again
+    from jsonb_array_elements(p_items) i order by 1
+  loop
     select * into v_job from jobs j
       where j.id = v_item.id and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
     job_id := v_item.id;
+    v_again := v_item.again and v_job.lease = v_item.lease + 1 and v_job.lease_until is not null and v_job.worker = p_worker;
+    if v_again then
+      v_job.lease := v_item.lease;
+      v_job.lease_until := null;
+    end if;
     verdict := case
       when v_job.id is null then 'missing'
       when v_job.finished_at is not null then 'finished'
@@ -68,7 +78,7 @@ begin
       when v_job.suspended then 'suspended'
       when v_job.run_at > clock_timestamp() + interval '1 second' then 'early'
       else 'claimed' end;
-    if verdict = 'claimed' then
+    if verdict = 'claimed' and not v_again then
       v_wait := take_start(v_job.namespace, v_job.type);
       if v_wait > 0 then
         update jobs j set dispatched_at = null, run_at = clock_timestamp() + make_interval(secs => v_wait / 1000) where j.id = v_job.id;
@@ -82,7 +92,7 @@ begin
     end if;
     update jobs j set status = 'PROCESS', lease = v_job.lease + 1, lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds),
       worker = p_worker, queued_at = coalesce(j.queued_at, j.dispatched_at), started_at = coalesce(j.started_at, clock_timestamp()),
-      attempt_started_at = clock_timestamp(), version = v_job.version + 1
+      attempt_started_at = clock_timestamp(), version = v_job.version + case when v_again then 0 else 1 end
     where j.id = v_job.id
     returning j.lease, j.attempt, j.namespace, j.type, j.input, j.timeout_seconds, coalesce(j.labels, '{}'), j.traceparent,
       j.interruptions, j.accepted_at, j.admitted_at, j.queued_at, j.attempt_started_at
@@ -91,8 +101,10 @@ begin
     blobs := (select jsonb_agg(jsonb_build_object('blobId', b.blob_id, 'name', b.name, 'mediaType', b.media_type,
         'bytes', s.bytes, 'sha256', s.sha256) order by b.n)
       from job_blobs b join blobs s on s.id = b.blob_id where b.job_id = v_job.id and b.role = 'input');
-    perform add_event(v_job.id, v_job.version + 1, 'started',
-      jsonb_build_object('attempt', v_job.attempt, 'lease', v_job.lease + 1, 'worker', p_worker));
+    if not v_again then
+      perform add_event(v_job.id, v_job.version + 1, 'started',
+        jsonb_build_object('attempt', v_job.attempt, 'lease', v_job.lease + 1, 'worker', p_worker));
+    end if;
     v_changed := v_changed || v_job.id;
     return next;
   end loop;
