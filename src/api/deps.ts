@@ -1,0 +1,64 @@
+import type { Request, Response } from 'express';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/logger.ts';
+import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { JobAcceptor } from '../ledger/accept.ts';
+import type { Database } from '../ledger/database.ts';
+import type { Authenticator, Principal } from './authenticator.ts';
+import type { EventHub } from './event-hub.ts';
+import type { JobReader } from './job-reader.ts';
+import type { TypeCatalogue } from './type-catalogue.ts';
+
+/** What the API tells of itself. */
+export interface ApiMetrics {
+  /** One answered request; `route` is the pattern, never the path. */
+  observeRequest(method: string, route: string, status: number, seconds: number): void;
+  setInFlight(requests: number): void;
+}
+
+export interface ApiLimits {
+  jsonBytes: number;
+  imageBytes: number;
+  /** How long a body may take to arrive; an upload gets ten times as long. */
+  bodyTimeoutMs: number;
+  /** How long the work on a request may take before it is answered 503. */
+  requestTimeoutMs: number;
+  /** Requests under way at once, event streams not counted. */
+  maxInFlight: number;
+  /** Uploads under way at once. */
+  maxUploads: number;
+  /** Event streams of one key at once. */
+  maxStreamsPerKey: number;
+}
+
+/** Everything that the API works with, made by `main.ts` or a test. */
+export interface ApiDeps {
+  db: Database;
+  acceptor: JobAcceptor;
+  types: TypeCatalogue;
+  jobs: JobReader;
+  events: EventHub;
+  /** Who asks, by their key; with authentication off, the one principal that everybody is. */
+  auth: Authenticator | Principal;
+  webhooks: WebhookPolicy;
+  limits: ApiLimits;
+  metrics: ApiMetrics;
+  logger: Logger;
+  clock: Clock;
+  /** The `traceparent` of the active span; null without tracing. */
+  currentTraceparent(): string | null;
+}
+
+export function principalOf(res: Response): Principal {
+  return res.locals.principal as Principal;
+}
+
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The trace that a job belongs to: the active span's, else the one that the client sent. */
+export function traceparentOf(deps: ApiDeps, req: Request): string | null {
+  const active = deps.currentTraceparent();
+  if (active !== null) return active;
+  const sent = req.headers.traceparent;
+  return typeof sent === 'string' && TRACEPARENT.test(sent) ? sent : null;
+}

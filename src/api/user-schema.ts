@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import { escapePointer } from './json-safety.ts';
+import type { ProblemError } from './problem.ts';
+
+/** What is wrong with a value by a schema; none when it fits. Pointers begin with `base`. */
+export type SchemaValidator = (value: unknown, base: string) => ProblemError[];
+
+const MAX_SCHEMA_BYTES = 32 * 1_024;
+const MAX_COMPILED = 500;
+
+/**
+ * Validators for users' JSON Schemas (2020-12), each text compiled once. Remote references are not followed, and a schema
+ * that cannot be used refuses every value with its reason. A validator stops at the first mistake, so that no input makes
+ * it collect errors without end.
+ */
+export class SchemaCompiler {
+  readonly #compiled = new Map<string, SchemaValidator>();
+
+  compile(schema: unknown): SchemaValidator {
+    const text = JSON.stringify(schema ?? true);
+    const key = createHash('sha256').update(text).digest('base64');
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const validator = compile(text);
+    if (this.#compiled.size >= MAX_COMPILED)
+      this.#compiled.delete(this.#compiled.keys().next().value as string);
+    this.#compiled.set(key, validator);
+    return validator;
+  }
+}
+
+function compile(text: string): SchemaValidator {
+  if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES)
+    return refuse(`the type's schema is larger than ${MAX_SCHEMA_BYTES} bytes`);
+  let validate: ValidateFunction;
+  try {
+    const ajv = new Ajv2020({
+      allErrors: false,
+      strict: false,
+      validateFormats: false,
+      addUsedSchema: false,
+    });
+    validate = ajv.compile(JSON.parse(text));
+  } catch {
+    return refuse("the type's schema cannot be used: it is no JSON Schema, or it refers to another document");
+  }
+  return (value, base) =>
+    validate(value) ? [] : (validate.errors ?? []).map((error) => toProblemError(error, base));
+}
+
+function refuse(detail: string): SchemaValidator {
+  return (_value, base) => [{ pointer: base, detail }];
+}
+
+function toProblemError(error: ErrorObject, base: string): ProblemError {
+  const extra = error.params.additionalProperty ?? error.params.unevaluatedProperty;
+  if (typeof extra === 'string') {
+    return { pointer: `${base}${error.instancePath}/${escapePointer(extra)}`, detail: 'is not known here' };
+  }
+  return { pointer: base + error.instancePath, detail: error.message ?? 'does not fit the schema' };
+}
