@@ -71,18 +71,23 @@ export async function startFakeProvider(
 
   const handle = (incoming: IncomingMessage, response: ServerResponse): void => {
     const request = behaviour.parse(new URL(incoming.url ?? '/', 'http://provider'));
-    if (request === null) return sendJson(response, { status: 404, body: { message: 'no such route' } });
+    if (request === null) {
+      sendJson(response, { status: 404, body: { message: 'no such route' } });
+      return;
+    }
     const atMs = performance.timeOrigin + performance.now();
     const limited = !allow(atMs);
     if (calls.length >= MAX_CALLS) calls.splice(0, MAX_CALLS / 10);
     calls.push({ atMs, address: request.address, chainId: request.chainId, limited });
-    if (limited) return sendJson(response, behaviour.limited());
     const plan = plans.get(request.address);
-    if (plan !== undefined && plan.left > 0) {
+    if (limited) {
+      sendJson(response, behaviour.limited());
+    } else if (plan !== undefined && plan.left > 0) {
       plan.left -= 1;
-      return misbehave(response, plan.failure);
+      misbehave(response, plan.failure);
+    } else {
+      sendJson(response, behaviour.answer(request));
     }
-    sendJson(response, behaviour.answer(request));
   };
 
   const server = createServer(handle);
@@ -132,7 +137,8 @@ function misbehave(response: ServerResponse, failure: Failure): void {
       response.end('{"message":"failed on request"}');
       return;
     case 'json':
-      return sendJson(response, { status: 200, body: failure.body });
+      sendJson(response, { status: 200, body: failure.body });
+      return;
     case 'html':
       response.writeHead(200, { 'content-type': 'text/html' });
       response.end('<!doctype html><title>Just a moment</title>');
@@ -151,7 +157,8 @@ function misbehave(response: ServerResponse, failure: Failure): void {
     case 'hang':
       return;
     case 'drip':
-      return drip(response);
+      drip(response);
+      return;
     case 'huge':
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(Buffer.alloc(failure.bytes, ' '));

@@ -63,10 +63,15 @@ function truncate(part: string, maxBytes: number): string {
 export function planEntries(paths: readonly string[]): string[] {
   const files = new Set([fold(MANIFEST_NAME)]);
   const folders = new Set<string>();
+  /** Where to go on counting: thousands of equal names would take quadratic time otherwise. */
+  const counts = new Map<string, number>();
   return paths.map((path) => {
     const wanted = safeEntryName(path);
     let entry = wanted;
-    for (let count = 2; isTaken(entry, files, folders); count += 1) entry = withSuffix(wanted, count, files);
+    for (let count = counts.get(fold(wanted)) ?? 2; isTaken(entry, files, folders); count += 1) {
+      entry = withSuffix(wanted, count, files);
+      counts.set(fold(wanted), count + 1);
+    }
     files.add(fold(entry));
     for (const folder of foldersOf(entry)) folders.add(folder);
     return entry;
