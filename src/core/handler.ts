@@ -33,7 +33,13 @@ export interface StoredBlob {
 /** `fetch` with the job's AbortSignal and a deadline on every call, traced. */
 export type HandlerFetch = (
   url: string | URL,
-  init?: { method?: string; headers?: Record<string, string>; body?: string | Uint8Array; timeoutMs?: number; maxBytes?: number },
+  init?: {
+    method?: string;
+    headers?: Record<string, string>;
+    body?: string | Uint8Array;
+    timeoutMs?: number;
+    maxBytes?: number;
+  },
 ) => Promise<HandlerResponse>;
 
 export interface HandlerResponse {
@@ -62,7 +68,13 @@ export interface BudgetRequest {
 
 /** All that a handler may use. Nothing else of Longshore is its business. */
 export interface HandlerContext<Input = unknown> {
-  readonly job: { id: string; namespace: string; type: string; attempt: number; labels: Record<string, string> };
+  readonly job: {
+    id: string;
+    namespace: string;
+    type: string;
+    attempt: number;
+    labels: Record<string, string>;
+  };
   readonly input: Input;
   /** Aborted at the deadline, on cancellation, when the lease is lost and when the worker must leave. */
   readonly signal: AbortSignal;

@@ -61,7 +61,9 @@ export function defineJobType<Input extends z.ZodType, Result extends z.ZodType>
   definition: JobTypeDefinition<Input, Result>,
 ): JobType<Input, Result> {
   if (!isJobTypeName(definition.name)) {
-    throw new TypeError(`"${definition.name}" is no job type name: lower-case letters, digits and "-", at most 63`);
+    throw new TypeError(
+      `"${definition.name}" is no job type name: lower-case letters, digits and "-", at most 63`,
+    );
   }
   return Object.freeze({
     ...definition,

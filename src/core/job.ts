@@ -123,7 +123,20 @@ export interface Job {
 }
 
 /** The events of a job, in order; `seq` is the job's version after it. */
-export const JOB_EVENT_TYPES = ['accepted', 'started', 'progress', 'retrying', 'interrupted', 'succeeded', 'failed', 'cancelled', 'cancelling', 'retried', 'suspended', 'resumed'] as const;
+export const JOB_EVENT_TYPES = [
+  'accepted',
+  'started',
+  'progress',
+  'retrying',
+  'interrupted',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'cancelling',
+  'retried',
+  'suspended',
+  'resumed',
+] as const;
 export type JobEventType = (typeof JOB_EVENT_TYPES)[number];
 
 export interface JobEvent {

@@ -15,7 +15,11 @@ export interface WindowDemand {
 export const MIN_SHARE = 10;
 
 /** Jobs that a type can start in a minute, from what is known of it. */
-export function typeShare(known: { capacity: number; startedLastMinute: number; ratePerSecond: number | null }): number {
+export function typeShare(known: {
+  capacity: number;
+  startedLastMinute: number;
+  ratePerSecond: number | null;
+}): number {
   const wanted = Math.max(MIN_SHARE, known.capacity * 2, known.startedLastMinute * 2);
   if (known.ratePerSecond === null) return wanted;
   return Math.max(MIN_SHARE, Math.min(wanted, Math.ceil(known.ratePerSecond * 60)));
@@ -44,7 +48,11 @@ export function planAdmission(windowSize: number, demands: readonly WindowDemand
 }
 
 /** Gives `free` places to the types in turn; answers what is left. */
-function shareOut(free: number, wants: { type: string; want: number }[], allotted: Map<string, number>): number {
+function shareOut(
+  free: number,
+  wants: { type: string; want: number }[],
+  allotted: Map<string, number>,
+): number {
   let open = wants.filter((w) => w.want > 0);
   let left = free;
   while (left > 0 && open.length > 0) {

@@ -29,7 +29,9 @@ export async function acceptJobs(db: Queryable, jobs: readonly NewJob[]): Promis
   return jobs.map((job) => {
     const row = byItem.get(job.id);
     // The same id was there already: an earlier try of this very submission got through.
-    return row === undefined ? { jobId: job.id, outcome: 'created' } : { jobId: row.job_id, outcome: row.outcome };
+    return row === undefined
+      ? { jobId: job.id, outcome: 'created' }
+      : { jobId: row.job_id, outcome: row.outcome };
   });
 }
 
@@ -112,7 +114,10 @@ export class JobAcceptor {
       return await acceptJobs(this.#options.db, jobs);
     } catch (error) {
       if (!isOutcomeUnknown(error)) throw error;
-      this.#options.logger.warn({ err: error, jobs: jobs.length }, 'Lost the answer to an insert: looking the jobs up');
+      this.#options.logger.warn(
+        { err: error, jobs: jobs.length },
+        'Lost the answer to an insert: looking the jobs up',
+      );
       return lookUpAccepted(this.#options.db, jobs, error);
     }
   }
@@ -121,12 +126,15 @@ export class JobAcceptor {
 /** After a lost answer: the jobs that are there were accepted, the others are unknown. */
 async function lookUpAccepted(db: Queryable, jobs: readonly NewJob[], cause: unknown): Promise<Accepted[]> {
   try {
-    const { rows } = await db.query<{ id: string }>('/* accept-lookup */ select id from jobs where id = any ($1)', [
-      jobs.map((job) => job.id),
-    ]);
+    const { rows } = await db.query<{ id: string }>(
+      '/* accept-lookup */ select id from jobs where id = any ($1)',
+      [jobs.map((job) => job.id)],
+    );
     const found = new Set(rows.map((row) => row.id));
     return jobs.map((job) =>
-      found.has(job.id) ? { jobId: job.id, outcome: 'created' } : (new AcceptanceUnknownError(cause) as never),
+      found.has(job.id)
+        ? { jobId: job.id, outcome: 'created' }
+        : (new AcceptanceUnknownError(cause) as never),
     );
   } catch {
     throw new AcceptanceUnknownError(cause);

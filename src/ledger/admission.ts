@@ -100,7 +100,10 @@ export async function admitJobs(
  * Marks admitted, due jobs as put onto the queue and answers them: the caller enqueues them next. Without `ids` every
  * such job up to `limit`, oldest due first; with `ids` those of them that are such jobs.
  */
-export async function takeDispatches(db: Queryable, options: { limit: number; ids?: readonly string[] }): Promise<Dispatch[]> {
+export async function takeDispatches(
+  db: Queryable,
+  options: { limit: number; ids?: readonly string[] },
+): Promise<Dispatch[]> {
   const { rows } = await db.query<Dispatch>(
     `/* dispatch */ with chosen as (
        select j.id from jobs j where j.finished_at is null and j.admitted_at is not null and j.lease_until is null
@@ -114,7 +117,11 @@ export async function takeDispatches(db: Queryable, options: { limit: number; id
 }
 
 /** Jobs that were put onto the queue at least `olderThanMs` ago and have not been claimed: their entries may be lost. */
-export async function listUnconfirmed(db: Queryable, olderThanMs: number, limit: number): Promise<Dispatch[]> {
+export async function listUnconfirmed(
+  db: Queryable,
+  olderThanMs: number,
+  limit: number,
+): Promise<Dispatch[]> {
   const { rows } = await db.query<Dispatch>(
     `/* unconfirmed */ select ${DISPATCH_COLUMNS} from jobs j
      where j.finished_at is null and j.lease_until is null and j.dispatched_at < now() - make_interval(secs => $1::double precision / 1000)

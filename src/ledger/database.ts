@@ -44,7 +44,10 @@ export function connectDatabase(options: DatabaseOptions): Database {
 }
 
 /** Runs `work` in a transaction: committed when it resolves, rolled back when it rejects. */
-export async function withTransaction<T>(db: Database, work: (client: DatabaseClient) => Promise<T>): Promise<T> {
+export async function withTransaction<T>(
+  db: Database,
+  work: (client: DatabaseClient) => Promise<T>,
+): Promise<T> {
   const client = await db.connect();
   let broken: Error | undefined;
   try {
@@ -84,7 +87,15 @@ export function isUnavailable(error: unknown): boolean {
   return isConnectionError(error);
 }
 
-const SOCKET_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+const SOCKET_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 
 function isConnectionError(error: Error): boolean {
   const code = (error as { code?: unknown }).code;

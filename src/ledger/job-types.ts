@@ -78,6 +78,17 @@ export async function deleteJobType(db: Queryable, namespace: string, name: stri
   return rowCount === 1;
 }
 
+/** The starts a second that types with a rate are allowed. */
+export async function listTypeRates(
+  db: Queryable,
+): Promise<{ namespace: string; type: string; perSecond: number }[]> {
+  const { rows } = await db.query<{ namespace: string; type: string; perSecond: number }>(
+    `/* type-rates */ select namespace, name as type, rate_count::double precision / rate_per_seconds as "perSecond"
+     from job_types where rate_count is not null`,
+  );
+  return rows;
+}
+
 function toStoredJobType(row: JobTypeRow): StoredJobType {
   return {
     ...row.definition,

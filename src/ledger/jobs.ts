@@ -13,7 +13,10 @@ export async function getJob(db: Queryable, namespace: string, id: string): Prom
 
 /** Jobs by id, in no order; ids that are not there are left out. For the controller, which serves every namespace. */
 export async function getJobs(db: Queryable, ids: readonly string[]): Promise<Job[]> {
-  const { rows } = await db.query<JobRow>(`/* jobs */ select ${JOB_COLUMNS} from jobs j where j.id = any ($1)`, [ids]);
+  const { rows } = await db.query<JobRow>(
+    `/* jobs */ select ${JOB_COLUMNS} from jobs j where j.id = any ($1)`,
+    [ids],
+  );
   return rows.map(toJob);
 }
 
@@ -73,12 +76,20 @@ export type CancelOutcome = 'missing' | 'finished' | 'cancelled' | 'requested';
 export type RetryOutcome = 'missing' | 'succeeded' | 'unfinished' | 'retried';
 
 /** Cancels: a waiting job at once, a running one by its worker's next renewal (`requested`). */
-export function cancelJobs(db: Queryable, namespace: string, ids: readonly string[]): Promise<Map<string, CancelOutcome>> {
+export function cancelJobs(
+  db: Queryable,
+  namespace: string,
+  ids: readonly string[],
+): Promise<Map<string, CancelOutcome>> {
   return transition(db, '/* cancel */ select job_id, outcome from cancel_jobs($1, $2)', namespace, ids);
 }
 
 /** Opens a further attempt with a fresh allowance of jobs that failed or were cancelled. Two at once make one attempt. */
-export function retryJobs(db: Queryable, namespace: string, ids: readonly string[]): Promise<Map<string, RetryOutcome>> {
+export function retryJobs(
+  db: Queryable,
+  namespace: string,
+  ids: readonly string[],
+): Promise<Map<string, RetryOutcome>> {
   return transition(db, '/* retry */ select job_id, outcome from retry_jobs($1, $2)', namespace, ids);
 }
 

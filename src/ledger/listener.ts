@@ -94,6 +94,10 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
 
   #onNotification(message: pg.Notification): void {
     if (message.channel === 'longshore_work') this.emit('work');
-    else this.emit('changes', (message.payload ?? '').split(',').filter((id) => id !== ''));
+    else
+      this.emit(
+        'changes',
+        (message.payload ?? '').split(',').filter((id) => id !== ''),
+      );
   }
 }

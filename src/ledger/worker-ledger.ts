@@ -114,12 +114,10 @@ export class WorkerLedger {
   /** Claims in one statement; answers in the order of `requests`. */
   async claim(requests: readonly ClaimRequest[]): Promise<(ClaimedJob | { refused: ClaimRefusal })[]> {
     const { secret, workerId, leaseSeconds } = this.#identity;
-    const { rows } = await this.#db.query<ClaimRow>('/* claim */ select * from longshore.claim_jobs($1, $2, $3, $4)', [
-      secret,
-      workerId,
-      leaseSeconds,
-      JSON.stringify(requests),
-    ]);
+    const { rows } = await this.#db.query<ClaimRow>(
+      '/* claim */ select * from longshore.claim_jobs($1, $2, $3, $4)',
+      [secret, workerId, leaseSeconds, JSON.stringify(requests)],
+    );
     const byId = new Map(rows.map((row) => [row.job_id, row]));
     return requests.map((request) => {
       const row = byId.get(request.id);
@@ -146,14 +144,20 @@ export class WorkerLedger {
    * safe: the lease lets it through once, and the second answer is the first's.
    */
   async commit(commits: readonly Commit[]): Promise<Committed[]> {
-    const { rows } = await this.#db.query<{ job_id: string; verdict: Committed['verdict']; status: JobStatus | null }>(
-      '/* commit */ select * from longshore.commit_jobs($1, $2)',
-      [this.#identity.secret, JSON.stringify(commits)],
-    );
+    const { rows } = await this.#db.query<{
+      job_id: string;
+      verdict: Committed['verdict'];
+      status: JobStatus | null;
+    }>('/* commit */ select * from longshore.commit_jobs($1, $2)', [
+      this.#identity.secret,
+      JSON.stringify(commits),
+    ]);
     const byId = new Map(rows.map((row) => [row.job_id, row]));
     return commits.map(({ id }) => {
       const row = byId.get(id);
-      return row === undefined ? { verdict: 'fenced', status: null } : { verdict: row.verdict, status: row.status };
+      return row === undefined
+        ? { verdict: 'fenced', status: null }
+        : { verdict: row.verdict, status: row.status };
     });
   }
 
@@ -179,7 +183,10 @@ export class WorkerLedger {
   }
 
   /** The whole content of an input blob of the claimed job. */
-  async readBlob(job: { id: string; lease: number }, blob: { blobId: string; bytes: number }): Promise<Buffer> {
+  async readBlob(
+    job: { id: string; lease: number },
+    blob: { blobId: string; bytes: number },
+  ): Promise<Buffer> {
     const chunks: Buffer[] = [];
     for (let n = 0; n * BLOB_CHUNK_BYTES < blob.bytes; n += 1) {
       const { rows } = await this.#db.query<{ data: Buffer | null }>(

@@ -1,4 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../core/logger.ts';
+
+/** A service that fails and is woken all the time must not spin. */
+const FAILURE_PAUSE_MS = 250;
 
 export interface PeriodicServiceOptions<Counts extends object> {
   /** kebab-case, for logs and metrics. */
@@ -7,6 +11,8 @@ export interface PeriodicServiceOptions<Counts extends object> {
   runOnce(signal: AbortSignal): Promise<Counts>;
   /** Pause between the end of a round and the next. */
   intervalMs: number;
+  /** The shortest pause, also after `wake()`, so that a flood of wakes shares rounds; at least 250 ms after a failure. Defaults to 0. */
+  minPauseMs?: number;
   /** Random part of the pause, as a fraction of it, so that replicas spread out. Defaults to 0.1. */
   jitter?: number;
   logger: Logger;
@@ -32,7 +38,7 @@ export class PeriodicService<Counts extends object = object> {
     const jitter = options.jitter ?? 0.1;
     if (!(options.intervalMs > 0)) throw new RangeError('intervalMs must be above 0');
     if (!(jitter >= 0 && jitter <= 1)) throw new RangeError('jitter must be between 0 and 1');
-    this.#options = { ...options, jitter };
+    this.#options = { minPauseMs: 0, ...options, jitter };
   }
 
   get rounds(): number {
@@ -67,12 +73,16 @@ export class PeriodicService<Counts extends object = object> {
   async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#woken = false;
-      await this.#round(signal);
+      const failed = await this.#round(signal);
+      const shortest = failed
+        ? Math.max(FAILURE_PAUSE_MS, this.#options.minPauseMs)
+        : this.#options.minPauseMs;
+      if (shortest > 0) await sleep(shortest, undefined, { signal }).catch(() => {});
       await this.#pause(signal);
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
+  async #round(signal: AbortSignal): Promise<boolean> {
     const { name, runOnce, logger, onRound } = this.#options;
     const startedAt = performance.now();
     let failed = false;
@@ -86,6 +96,7 @@ export class PeriodicService<Counts extends object = object> {
     this.#rounds += 1;
     if (failed) this.#failures += 1;
     onRound?.({ failed, durationMs: performance.now() - startedAt });
+    return failed;
   }
 
   #pause(signal: AbortSignal): Promise<void> {

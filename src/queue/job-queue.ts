@@ -99,7 +99,11 @@ export class JobQueue {
   /** Takes entries that wait off their queue; entries that a worker holds stay. */
   async remove(jobs: readonly Enqueue[]): Promise<void> {
     await Promise.all(
-      jobs.map((job) => this.#queue(queueName(job.namespace, job.type)).remove(queueEntryId(job)).catch(() => 0)),
+      jobs.map((job) =>
+        this.#queue(queueName(job.namespace, job.type))
+          .remove(queueEntryId(job))
+          .catch(() => 0),
+      ),
     );
   }
 
@@ -139,7 +143,9 @@ export class JobQueue {
         skipMetasUpdate: true,
         skipVersionCheck: true,
       });
-      queue.on('error', (error) => this.#options.logger.debug({ err: error, queue: name }, 'Failed to talk to Redis'));
+      queue.on('error', (error) =>
+        this.#options.logger.debug({ err: error, queue: name }, 'Failed to talk to Redis'),
+      );
       this.#queues.set(name, queue);
     }
     return queue;

@@ -66,7 +66,10 @@ function createReader(job: ClaimedJob, blob: InputBlob, ledger: WorkerLedger): B
     async read() {
       const content = await ledger.readBlob(job, blob);
       if (createHash('sha256').update(content).digest('hex') !== blob.sha256) {
-        throw new TerminalError('BlobCorrupt', `The stored bytes of "${blob.name}" are not those that were uploaded`);
+        throw new TerminalError(
+          'BlobCorrupt',
+          `The stored bytes of "${blob.name}" are not those that were uploaded`,
+        );
       }
       return content;
     },
@@ -77,7 +80,8 @@ function createTakeBudget(ledger: WorkerLedger, signal: AbortSignal): TakeBudget
   return async ({ name, perSecond, perDay, maxWaitMs = DEFAULT_MAX_BUDGET_WAIT_MS }) => {
     if (perSecond <= 0 && perDay <= 0) return;
     const { granted, waitMs } = await ledger.takeBudget({ name, perSecond, perDay, maxWaitMs });
-    if (!granted) throw new HandBackError('BudgetExhausted', `The budget of ${name} is spent for now`, waitMs);
+    if (!granted)
+      throw new HandBackError('BudgetExhausted', `The budget of ${name} is spent for now`, waitMs);
     if (waitMs > 0) await sleep(waitMs, undefined, { signal });
   };
 }

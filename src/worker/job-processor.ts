@@ -50,8 +50,17 @@ export class JobProcessor {
     this.#registrations = new Map(options.registrations.map((r) => [r.type.name, r]));
     // One batch of each kind at a time: the two connections of a worker are enough, and the batches grow under load.
     const shared = { concurrency: 1, isIndivisible: () => true };
-    this.#claims = new Batcher({ flush: (requests) => options.ledger.claim(requests), maxDelayMs: 1, ...shared });
-    this.#commits = new Batcher({ flush: (commits) => options.ledger.commit(commits), maxDelayMs: 2, maxItems: 50, ...shared });
+    this.#claims = new Batcher({
+      flush: (requests) => options.ledger.claim(requests),
+      maxDelayMs: 1,
+      ...shared,
+    });
+    this.#commits = new Batcher({
+      flush: (commits) => options.ledger.commit(commits),
+      maxDelayMs: 2,
+      maxItems: 50,
+      ...shared,
+    });
   }
 
   /** Gives up whatever waits for the ledger; called when the worker must end now. */
@@ -78,7 +87,11 @@ export class JobProcessor {
         {
           parent: job.traceparent,
           kind: 'consumer',
-          attributes: { 'longshore.job.id': job.id, 'longshore.job.attempt': job.attempt, 'longshore.job.lease': job.lease },
+          attributes: {
+            'longshore.job.id': job.id,
+            'longshore.job.attempt': job.attempt,
+            'longshore.job.lease': job.lease,
+          },
         },
         () => this.#runAndCommit(job, signal),
       );
@@ -99,14 +112,23 @@ export class JobProcessor {
     const { verdict, status } = await this.#commit(job, outcome);
     this.#options.observer.committed(job, outcome.outcome, verdict, runMs);
     logger.info(
-      { outcome: outcome.outcome, verdict, status, runMs, ...('error' in outcome ? { error: outcome.error } : {}) },
+      {
+        outcome: outcome.outcome,
+        verdict,
+        status,
+        runMs,
+        ...('error' in outcome ? { error: outcome.error } : {}),
+      },
       'Finished a delivery',
     );
   }
 
   /** Runs the handler; null when the lease was lost, so that nothing may be said about the job. */
   async #run(job: ClaimedJob, signal: AbortSignal, logger: Logger): Promise<Outcome | null> {
-    const deadline = setTimeout(() => this.#options.leases.stopJob(job.id, 'deadline'), job.timeoutSeconds * 1_000);
+    const deadline = setTimeout(
+      () => this.#options.leases.stopJob(job.id, 'deadline'),
+      job.timeoutSeconds * 1_000,
+    );
     const produced: ProducedBlob[] = [];
     try {
       const result = await this.#stoppable(this.#callHandler(job, signal, logger, produced), signal);
@@ -123,9 +145,15 @@ export class JobProcessor {
     }
   }
 
-  async #callHandler(job: ClaimedJob, signal: AbortSignal, logger: Logger, produced: ProducedBlob[]): Promise<unknown> {
+  async #callHandler(
+    job: ClaimedJob,
+    signal: AbortSignal,
+    logger: Logger,
+    produced: ProducedBlob[],
+  ): Promise<unknown> {
     const registration = this.#registrations.get(job.type);
-    if (registration === undefined) throw new HandBackError('UnknownType', 'This worker has no handler for the type', 1_000);
+    if (registration === undefined)
+      throw new HandBackError('UnknownType', 'This worker has no handler for the type', 1_000);
     const context = createHandlerContext({
       job,
       input: registration.type.input.parse(job.input),
@@ -144,7 +172,8 @@ export class JobProcessor {
   async #stoppable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     const abandoned = new AbortController();
     const abandon = async (): Promise<never> => {
-      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      if (!signal.aborted)
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
       await sleep(this.#options.abandonAfterMs ?? 5_000, undefined, { signal: abandoned.signal });
       this.#options.logger.warn({}, 'Left a handler behind that ignored its AbortSignal');
       throw signal.reason;

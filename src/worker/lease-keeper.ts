@@ -111,7 +111,8 @@ export class LeaseKeeper {
   /** Rejects when the lease has been lost by our own clock, so that nothing more is done under it. */
   assertHeld(id: string): void {
     const held = this.#held.get(id);
-    if (held === undefined || performance.now() - held.renewedAtMs > this.#options.leaseMs) throw new LeaseLostError(id);
+    if (held === undefined || performance.now() - held.renewedAtMs > this.#options.leaseMs)
+      throw new LeaseLostError(id);
   }
 
   #schedule(delayMs: number): void {
@@ -135,7 +136,11 @@ export class LeaseKeeper {
     const sent = [...this.#held].map(([id, held]) => ({ id, held, progress: held.progress }));
     try {
       const verdicts = await this.#options.ledger.renew(
-        sent.map(({ id, held, progress }) => ({ id, lease: held.lease, ...(progress === undefined ? {} : { progress }) })),
+        sent.map(({ id, held, progress }) => ({
+          id,
+          lease: held.lease,
+          ...(progress === undefined ? {} : { progress }),
+        })),
         this.#options.session,
       );
       for (const { id, held, progress } of sent) {

@@ -10,11 +10,18 @@ const DEFAULT_MAX_BYTES = 10 * 1_024 * 1_024;
  * `fetch` for handlers: every call ends by its deadline or with the job, answers are bounded, redirects are not followed.
  * URLs never get into errors or spans, because providers take their keys in them.
  */
-export function createHandlerFetch(options: { signal: AbortSignal; tracer: Tracer; dispatcher?: Dispatcher }): HandlerFetch {
+export function createHandlerFetch(options: {
+  signal: AbortSignal;
+  tracer: Tracer;
+  dispatcher?: Dispatcher;
+}): HandlerFetch {
   return (url, init = {}) => {
     const target = new URL(url);
     const method = init.method ?? 'GET';
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(init.timeoutMs ?? DEFAULT_TIMEOUT_MS)]);
+    const signal = AbortSignal.any([
+      options.signal,
+      AbortSignal.timeout(init.timeoutMs ?? DEFAULT_TIMEOUT_MS),
+    ]);
     const attributes = { 'http.request.method': method, 'server.address': target.hostname };
     return options.tracer.span(`${method} ${target.hostname}`, { kind: 'client', attributes }, async () => {
       try {

@@ -91,9 +91,15 @@ export class Worker {
       this.#processor.giveUp();
     }
     await this.#leases.stop();
-    await settledWithin(this.#ledger.endSession().catch(() => {}), 2_000);
+    await settledWithin(
+      this.#ledger.endSession().catch(() => {}),
+      2_000,
+    );
     await settledWithin(Promise.all(closing), REDIS_CLOSE_MS);
-    await settledWithin(Promise.all(this.#queues.map(({ worker }) => worker.close(true).catch(() => {}))), REDIS_CLOSE_MS);
+    await settledWithin(
+      Promise.all(this.#queues.map(({ worker }) => worker.close(true).catch(() => {}))),
+      REDIS_CLOSE_MS,
+    );
     for (const { redis } of this.#queues) redis.disconnect();
   }
 
@@ -130,8 +136,12 @@ export class Worker {
       },
       options,
     );
-    worker.on('error', (error) => this.#options.logger.warn({ err: error, type }, 'Failed to work on a queue'));
-    worker.on('failed', (_job, error) => this.#options.logger.error({ err: error, type }, 'Failed to process a delivery'));
+    worker.on('error', (error) =>
+      this.#options.logger.warn({ err: error, type }, 'Failed to work on a queue'),
+    );
+    worker.on('failed', (_job, error) =>
+      this.#options.logger.error({ err: error, type }, 'Failed to process a delivery'),
+    );
     return { worker, redis };
   }
 }

@@ -1,10 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { acceptJobs } from '../../src/ledger/accept.ts';
-import { admitJobs, countWaiting, countWindow, listUnconfirmed, recoverLeases, takeDispatches } from '../../src/ledger/admission.ts';
-import { cancelJobs, getJob, listJobs, retryJobs } from '../../src/ledger/jobs.ts';
-import { connectDatabase } from '../../src/ledger/database.ts';
-import { silentLogger } from '../../src/core/logger.ts';
 import type { NewJob } from '../../src/core/job.ts';
+import { silentLogger } from '../../src/core/logger.ts';
+import { acceptJobs } from '../../src/ledger/accept.ts';
+import {
+  admitJobs,
+  countWaiting,
+  countWindow,
+  listUnconfirmed,
+  recoverLeases,
+  takeDispatches,
+} from '../../src/ledger/admission.ts';
+import { connectDatabase } from '../../src/ledger/database.ts';
+import { cancelJobs, getJob, listJobs, retryJobs } from '../../src/ledger/jobs.ts';
 import type { ClaimedJob } from '../../src/ledger/worker-ledger.ts';
 import { createTestLedger, newJob, type TestLedger } from '../support/ledger.ts';
 
@@ -35,7 +42,15 @@ describe('acceptance', () => {
     const job = newJob({ labels: { team: 'a' }, priority: 7 });
     expect(await acceptJobs(ledger.db, [job])).toEqual([{ jobId: job.id, outcome: 'created' }]);
     const kept = await getJob(ledger.db, 'default', job.id);
-    expect(kept).toMatchObject({ id: job.id, status: 'CREATED', input: { hello: 'world' }, labels: { team: 'a' }, priority: 7, attempt: 1, version: 1 });
+    expect(kept).toMatchObject({
+      id: job.id,
+      status: 'CREATED',
+      input: { hello: 'world' },
+      labels: { team: 'a' },
+      priority: 7,
+      attempt: 1,
+      version: 1,
+    });
     expect(await getJob(ledger.db, 'elsewhere', job.id)).toBeNull();
   });
 
@@ -54,7 +69,10 @@ describe('acceptance', () => {
     const uniqueKey = { scope: 'contract', key: '1:0xabc', bodySha256: 'x', ttlSeconds: 60 } as const;
     const first = newJob({ uniqueKey });
     await acceptJobs(ledger.db, [first]);
-    expect((await acceptJobs(ledger.db, [newJob({ uniqueKey })]))[0]).toEqual({ jobId: first.id, outcome: 'existing' });
+    expect((await acceptJobs(ledger.db, [newJob({ uniqueKey })]))[0]).toEqual({
+      jobId: first.id,
+      outcome: 'existing',
+    });
     await cancelJobs(ledger.db, 'default', [first.id]);
     const second = newJob({ uniqueKey });
     expect((await acceptJobs(ledger.db, [second]))[0]).toEqual({ jobId: second.id, outcome: 'created' });
@@ -75,12 +93,14 @@ describe('a delivery', () => {
     expect(claimed).toMatchObject({ lease: 1, attempt: 1, input: { hello: 'world' } });
     expect(await ledger.worker().claim([{ id: job.id, lease: 0 }])).toEqual([{ refused: 'stale' }]);
     expect(await ledger.worker().claim([{ id: job.id, lease: 1 }])).toEqual([{ refused: 'leased' }]);
-    const commit = { id: job.id, lease: 1, outcome: 'succeeded', result: { n: 1 }, blobs: [] } as const;
+    const commit = { id: job.id, lease: 1, outcome: 'succeeded' as const, result: { n: 1 }, blobs: [] };
     expect(await ledger.worker().commit([commit])).toEqual([{ verdict: 'committed', status: 'SUCCESS' }]);
     expect(await ledger.worker().commit([commit])).toEqual([{ verdict: 'committed', status: 'SUCCESS' }]);
     const done = await getJob(ledger.db, 'default', job.id);
     expect(done).toMatchObject({ status: 'SUCCESS', result: { n: 1 }, version: 3 });
-    const events = await ledger.db.query('select seq, type from events where job_id = $1 order by seq', [job.id]);
+    const events = await ledger.db.query('select seq, type from events where job_id = $1 order by seq', [
+      job.id,
+    ]);
     expect(events.rows).toEqual([
       { seq: 1, type: 'accepted' },
       { seq: 2, type: 'started' },
@@ -91,12 +111,18 @@ describe('a delivery', () => {
   it('commits nothing without the current lease', async () => {
     const job = await dispatched();
     await claim(job);
-    await ledger.db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [job.id]);
-    expect(await recoverLeases(ledger.db, { leaseSeconds: 30, maxInterruptions: 5, limit: 10 })).toContainEqual({
+    await ledger.db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [
+      job.id,
+    ]);
+    expect(
+      await recoverLeases(ledger.db, { leaseSeconds: 30, maxInterruptions: 5, limit: 10 }),
+    ).toContainEqual({
       jobId: job.id,
       outcome: 'reopened',
     });
-    const late = await ledger.worker().commit([{ id: job.id, lease: 1, outcome: 'succeeded', result: 1, blobs: [] }]);
+    const late = await ledger
+      .worker()
+      .commit([{ id: job.id, lease: 1, outcome: 'succeeded', result: 1, blobs: [] }]);
     expect(late).toEqual([{ verdict: 'fenced', status: 'PROCESS' }]);
     const again = await takeDispatches(ledger.db, { limit: 10, ids: [job.id] });
     expect(again).toMatchObject([{ id: job.id, attempt: 1, lease: 1 }]);
@@ -108,10 +134,16 @@ describe('a delivery', () => {
     for (let lease = 0; lease < 5; lease += 1) {
       await takeDispatches(ledger.db, { limit: 10, ids: [job.id] });
       await claim(job, lease);
-      await ledger.db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [job.id]);
+      await ledger.db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [
+        job.id,
+      ]);
       await recoverLeases(ledger.db, { leaseSeconds: 30, maxInterruptions: 5, limit: 10 });
     }
-    expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({ status: 'ERROR', error: { code: 'TooManyInterruptions' }, failures: 0 });
+    expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({
+      status: 'ERROR',
+      error: { code: 'TooManyInterruptions' },
+      failures: 0,
+    });
   });
 
   it('is tried again after a retryable error, as often as allowed', async () => {
@@ -126,16 +158,24 @@ describe('a delivery', () => {
     expect(await fail(2)).toEqual([{ verdict: 'committed', status: 'ERROR' }]);
     expect(await retryJobs(ledger.db, 'default', [job.id])).toEqual(new Map([[job.id, 'retried']]));
     expect(await retryJobs(ledger.db, 'default', [job.id])).toEqual(new Map([[job.id, 'unfinished']]));
-    expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({ status: 'CREATED', attempt: 3, failures: 0 });
+    expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({
+      status: 'CREATED',
+      attempt: 3,
+      failures: 0,
+    });
   });
 
   it('never succeeds after its cancellation was answered', async () => {
     const job = await dispatched();
     await claim(job);
     expect(await cancelJobs(ledger.db, 'default', [job.id])).toEqual(new Map([[job.id, 'requested']]));
-    const renewed = await ledger.worker().renew([{ id: job.id, lease: 1 }], { types: ['echo'], concurrency: 1 });
+    const renewed = await ledger
+      .worker()
+      .renew([{ id: job.id, lease: 1 }], { types: ['echo'], concurrency: 1 });
     expect(renewed).toEqual(new Map([[job.id, 'cancel']]));
-    const commit = await ledger.worker().commit([{ id: job.id, lease: 1, outcome: 'succeeded', result: 1, blobs: [] }]);
+    const commit = await ledger
+      .worker()
+      .commit([{ id: job.id, lease: 1, outcome: 'succeeded', result: 1, blobs: [] }]);
     expect(commit).toEqual([{ verdict: 'committed', status: 'CANCELLED' }]);
     expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({ status: 'CANCELLED', result: null });
   });
@@ -145,13 +185,22 @@ describe('a delivery', () => {
     await claim(job);
     await ledger.worker().commit([{ id: job.id, lease: 1, outcome: 'handed_back', delayMs: 120_000 }]);
     const row = await getJob(ledger.db, 'default', job.id);
-    expect(row).toMatchObject({ status: 'PROCESS', attempt: 1, failures: 0, interruptions: 0, admittedAtMs: null });
+    expect(row).toMatchObject({
+      status: 'PROCESS',
+      attempt: 1,
+      failures: 0,
+      interruptions: 0,
+      admittedAtMs: null,
+    });
   });
 
   it('keeps within the limits of its type', async () => {
     await ledger.db.query("insert into job_types (name, definition, max_running) values ('other', '{}', 1)");
     const [first, second] = [await dispatched({ type: 'other' }), await dispatched({ type: 'other' })];
-    const answers = await ledger.worker().claim([{ id: first.id, lease: 0 }, { id: second.id, lease: 0 }]);
+    const answers = await ledger.worker().claim([
+      { id: first.id, lease: 0 },
+      { id: second.id, lease: 0 },
+    ]);
     expect(answers[0]).toMatchObject({ lease: 1 });
     expect(answers[1]).toEqual({ refused: 'limited' });
   });
@@ -162,8 +211,12 @@ describe('the window', () => {
     const before = (await countWindow(ledger.db)).find((w) => w.type === 'echo')?.live ?? 0;
     const job = newJob();
     await acceptJobs(ledger.db, [job]);
-    expect(await countWaiting(ledger.db, [{ namespace: 'default', type: 'echo' }], 1_000)).toMatchObject([{ type: 'echo' }]);
-    const admitted = await admitJobs(ledger.db, [{ namespace: 'default', type: 'echo', count: 1_000 }], { dispatch: true });
+    expect(await countWaiting(ledger.db, [{ namespace: 'default', type: 'echo' }], 1_000)).toMatchObject([
+      { type: 'echo' },
+    ]);
+    const admitted = await admitJobs(ledger.db, [{ namespace: 'default', type: 'echo', count: 1_000 }], {
+      dispatch: true,
+    });
     expect(admitted.map((d) => d.id)).toContain(job.id);
     expect((await listUnconfirmed(ledger.db, -1_000, 1_000)).map((d) => d.id)).toContain(job.id);
     await cancelJobs(ledger.db, 'default', [job.id]);
@@ -185,7 +238,12 @@ describe('pages', () => {
 
 describe('the worker role', () => {
   it('may execute its functions and nothing else', async () => {
-    const pool = connectDatabase({ url: ledger.workerUrl, applicationName: 'intruder', maxConnections: 1, logger: silentLogger });
+    const pool = connectDatabase({
+      url: ledger.workerUrl,
+      applicationName: 'intruder',
+      maxConnections: 1,
+      logger: silentLogger,
+    });
     try {
       for (const sql of [
         'select * from longshore.jobs',
@@ -197,7 +255,9 @@ describe('the worker role', () => {
       ]) {
         await expect(pool.query(sql), sql).rejects.toMatchObject({ code: '42501' });
       }
-      await expect(pool.query("select longshore.claim_jobs('guess', 'w', 30, '[]')")).rejects.toMatchObject({ code: '28000' });
+      await expect(pool.query("select longshore.claim_jobs('guess', 'w', 30, '[]')")).rejects.toMatchObject({
+        code: '28000',
+      });
     } finally {
       await pool.end();
     }

@@ -1,0 +1,88 @@
+import { uuidv7 } from '../core/ids.ts';
+import type { Logger } from '../core/logger.ts';
+import type { Database } from '../ledger/database.ts';
+import type { LedgerListener } from '../ledger/listener.ts';
+import { PeriodicService } from '../lifecycle/service.ts';
+import type { JobQueue } from '../queue/job-queue.ts';
+import { Admission } from './admission.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { recover } from './recovery.ts';
+import type { Window } from './window-port.ts';
+
+export interface ControllerOptions {
+  db: Database;
+  queue: JobQueue;
+  listener: LedgerListener;
+  dispatcher: Dispatcher;
+  window: Window;
+  logger: Logger;
+  windowSize?: number;
+  leaseSeconds?: number;
+  /** Further services of the leader: webhooks, schedules, retention. */
+  services?: readonly PeriodicService[];
+  onRound?(service: string, round: { failed: boolean; durationMs: number }): void;
+}
+
+/** What the leader does: admission, dispatch, recovery, resync; each a level-based service of its own. */
+export class Controller {
+  readonly #options: ControllerOptions;
+  readonly #epoch = uuidv7();
+  readonly #admission: PeriodicService;
+  readonly #services: PeriodicService[];
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    const { db, dispatcher, window, logger } = options;
+    const leaseSeconds = options.leaseSeconds ?? 30;
+    const admission = new Admission({
+      db,
+      window,
+      ...(options.windowSize === undefined ? {} : { windowSize: options.windowSize }),
+    });
+    this.#admission = this.#service('admission', 1_000, 10, async () => ({
+      admitted: await admission.runOnce(),
+      dispatched: await dispatcher.dispatch(),
+    }));
+    this.#services = [
+      this.#admission,
+      this.#service('recovery', 1_000, 0, () => recover({ db, leaseSeconds, logger })),
+      this.#service('resync', 5_000, 0, async () => ({ enqueued: await dispatcher.resync() })),
+      this.#service('epoch', 500, 0, () => this.#checkEpoch()),
+      ...(options.services ?? []),
+    ];
+  }
+
+  /** Leads until the signal aborts; resolves when everything has stopped. */
+  async lead(signal: AbortSignal): Promise<void> {
+    const wake = () => this.#admission.wake();
+    this.#options.listener.on('work', wake).on('connected', wake);
+    for (const service of this.#services) service.start();
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    }
+    this.#options.listener.off('work', wake).off('connected', wake);
+    await Promise.all(this.#services.map((service) => service.stop()));
+  }
+
+  /** A Redis without our epoch key has lost everything: enqueue the whole window again, at once. */
+  async #checkEpoch(): Promise<{ enqueued: number }> {
+    if (await this.#options.queue.keepEpoch(this.#epoch)) return { enqueued: 0 };
+    return { enqueued: await this.#options.dispatcher.resync(0) };
+  }
+
+  #service(
+    name: string,
+    intervalMs: number,
+    minPauseMs: number,
+    runOnce: () => Promise<object>,
+  ): PeriodicService {
+    return new PeriodicService({
+      name,
+      intervalMs,
+      minPauseMs,
+      runOnce,
+      logger: this.#options.logger,
+      onRound: (round) => this.#options.onRound?.(name, round),
+    });
+  }
+}

@@ -1,0 +1,26 @@
+import { type Allotment, admitJobs } from '../ledger/admission.ts';
+import type { Database } from '../ledger/database.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Window } from './window-port.ts';
+
+/** The window without a cluster: an admitted job goes straight onto its queue. */
+export class LedgerWindow implements Window {
+  readonly #db: Database;
+  readonly #dispatcher: Dispatcher;
+
+  constructor(options: { db: Database; dispatcher: Dispatcher }) {
+    this.#db = options.db;
+    this.#dispatcher = options.dispatcher;
+  }
+
+  async admit(allotments: readonly Allotment[]): Promise<number> {
+    const jobs = await admitJobs(this.#db, allotments, { dispatch: true });
+    await this.#dispatcher.enqueue(jobs);
+    return jobs.length;
+  }
+
+  /** Nothing holds a place here once it is finished. */
+  async makeRoom(): Promise<number> {
+    return 0;
+  }
+}

@@ -1,0 +1,12 @@
+import type { Allotment } from '../ledger/admission.ts';
+
+/**
+ * How admitted jobs get from the ledger onto their queues: straight (without a cluster), or by way of a QueueJob each. One
+ * contract test holds for every implementation.
+ */
+export interface Window {
+  /** Admits the first `count` waiting jobs of each type. Answers how many were admitted. */
+  admit(allotments: readonly Allotment[]): Promise<number>;
+  /** Makes room by removing finished jobs that still hold a place, oldest first. Answers how many places were freed. */
+  makeRoom(namespace: string, wanted: number): Promise<number>;
+}
