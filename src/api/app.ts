@@ -4,8 +4,18 @@ import type { ApiDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { answerErrors } from './middleware/errors.ts';
 import { observe } from './middleware/observe.ts';
+import { allowedMethods } from './operations.ts';
 import { Problem } from './problem.ts';
+import { contractRoutes } from './routes/contracts.ts';
+import { imageRoutes } from './routes/images.ts';
+import { jobActionRoutes } from './routes/job-actions.ts';
+import { jobBatchRoutes } from './routes/job-batch.ts';
+import { jobEventRoutes } from './routes/job-events.ts';
+import { jobResultRoutes } from './routes/job-result.ts';
+import { jobTypeRoutes } from './routes/job-types.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { pageRoutes } from './routes/pages.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 
 /** The HTTP API as an Express application. Pure wiring: it opens no port and no connection. */
 export function createApp(deps: ApiDeps): Express {
@@ -15,7 +25,17 @@ export function createApp(deps: ApiDeps): Express {
   app.use(observe(deps));
   app.use(securityHeaders());
   app.use('/v1', authenticate(deps));
+  // Those that are asked most come first: Express goes through its routes one by one.
   app.use(jobRoutes(deps));
+  app.use(contractRoutes(deps));
+  app.use(imageRoutes(deps));
+  app.use(jobActionRoutes(deps));
+  app.use(jobBatchRoutes(deps));
+  app.use(jobResultRoutes(deps));
+  app.use(jobEventRoutes(deps));
+  app.use(scheduleRoutes(deps));
+  app.use(jobTypeRoutes(deps));
+  app.use(pageRoutes(deps.version));
   app.use(answerUnknown);
   app.use(answerErrors(deps));
   return app;
@@ -31,6 +51,9 @@ function securityHeaders(): RequestHandler {
   });
 }
 
-const answerUnknown: RequestHandler = () => {
-  throw new Problem('NotFound', 'There is nothing at this path');
+const answerUnknown: RequestHandler = (req) => {
+  const allowed = allowedMethods(req.path);
+  if (allowed.length === 0) throw new Problem('NotFound', 'There is nothing at this path');
+  const allow = allowed.join(', ');
+  throw new Problem('MethodNotAllowed', `Allowed here: ${allow}`, { headers: { Allow: allow } });
 };

@@ -45,6 +45,8 @@ export interface ApiDeps {
   metrics: ApiMetrics;
   logger: Logger;
   clock: Clock;
+  /** Of the program, for the OpenAPI document. */
+  version: string;
   /** The `traceparent` of the active span; null without tracing. */
   currentTraceparent(): string | null;
 }

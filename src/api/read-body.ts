@@ -41,9 +41,7 @@ function requireJson(req: IncomingMessage): void {
 }
 
 export function tooLarge(maxBytes: number): Problem {
-  return new Problem('PayloadTooLarge', `The body is larger than ${maxBytes} bytes`, {
-    headers: { Connection: 'close' },
-  });
+  return new Problem('PayloadTooLarge', `The body is larger than ${maxBytes} bytes`);
 }
 
 /** The whole body, never more than `maxBytes` of it in memory. */
@@ -59,7 +57,8 @@ function readBody(req: IncomingMessage, { maxBytes, timeoutMs }: BodyLimits): Pr
     };
     const fail = (problem: Problem) =>
       settle(() => {
-        req.pause();
+        // What the client still sends is read and dropped, so that it gets to read the answer.
+        req.resume();
         reject(problem);
       });
     const onData = (chunk: Buffer) => {

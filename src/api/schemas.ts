@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { isUuid } from '../core/ids.ts';
 import { JOB_STATUSES, MAX_PRIORITY, MIN_PRIORITY } from '../core/job.ts';
 import { isJobTypeName } from '../core/job-type.ts';
+import { CATCH_UP_POLICIES, MAX_CATCH_UP, OVERLAP_POLICIES, parseEvery } from '../core/schedule.ts';
 
 /** The shapes of REST. Strict: what is not known here is a mistake. The OpenAPI document is made from them. */
 
@@ -163,3 +164,113 @@ export const bulkRequest = z
 export const noQuery = z.strictObject({});
 
 export const uuid = z.string().refine(isUuid);
+
+export const scheduleRequest = z
+  .strictObject({
+    cron: z.string().min(1).max(200).optional().describe('Five fields: minute, hour, day, month, weekday'),
+    timeZone: z.string().min(1).max(64).optional().describe('IANA time zone of cron; UTC unless told'),
+    every: z
+      .string()
+      .refine((text) => parseEvery(text) !== null, { error: 'must be like 10s, 5m, 2h or 1d, at most 31d' })
+      .optional()
+      .describe('A period instead of cron: 10s, 5m, 2h, 1d'),
+    overlap: z
+      .enum(OVERLAP_POLICIES)
+      .default('allow')
+      .describe('While the job of an earlier fire is unfinished'),
+    catchUp: z
+      .strictObject({
+        policy: z.enum(CATCH_UP_POLICIES).default('last'),
+        limit: z.int().min(1).max(MAX_CATCH_UP).default(10),
+      })
+      .default({ policy: 'last', limit: 10 })
+      .describe('Fire times that passed while nothing ran'),
+    suspend: z.boolean().default(false),
+    job: jobTemplate,
+  })
+  .refine((schedule) => (schedule.cron === undefined) !== (schedule.every === undefined), {
+    error: 'either cron or every is needed',
+  })
+  .refine((schedule) => schedule.timeZone === undefined || schedule.cron !== undefined, {
+    error: 'is for cron only',
+    path: ['timeZone'],
+  })
+  .meta({ id: 'ScheduleRequest' });
+
+/** What the ledger keeps of a schedule made over REST. */
+export type ScheduleSpec = z.output<typeof scheduleRequest>;
+
+export const scheduleName = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
+
+export const scheduleListQuery = z.strictObject({ limit, cursor });
+
+export const bulkOperation = z
+  .object({
+    id: z.uuid(),
+    kind: z.enum(['cancel', 'retry']),
+    filter: z.object({
+      type: z.string().optional(),
+      status: z.enum(JOB_STATUSES).optional(),
+      label: z.string().optional(),
+    }),
+    state: z.enum(['running', 'done']),
+    matched: z.int(),
+    changed: z.int(),
+    createdAt: z.iso.datetime(),
+    finishedAt: time,
+    links: z.object({ self: z.string() }),
+  })
+  .meta({ id: 'BulkOperation' });
+
+export const contractStatus = z
+  .object({
+    chainId: z.int(),
+    address: z.string(),
+    status: z.enum(JOB_STATUSES),
+    error: jobSchema.shape.error,
+    job: jobSchema,
+    links: z.object({ source: z.string().nullable(), job: z.string() }),
+  })
+  .meta({ id: 'ContractStatus' });
+
+export const scheduleSchema = z
+  .object({
+    name: z.string(),
+    cron: z.string().optional(),
+    timeZone: z.string().optional(),
+    every: z.string().optional(),
+    overlap: z.enum(OVERLAP_POLICIES),
+    catchUp: z.object({ policy: z.enum(CATCH_UP_POLICIES), limit: z.int() }),
+    suspend: z.boolean(),
+    job: jobTemplate,
+    owner: z.enum(['rest', 'resource']),
+    nextFireAt: time,
+    lastFireAt: time,
+    lastJobId: z.uuid().nullable(),
+    version: z.int(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Schedule' });
+
+export const jobTypeSchema = z
+  .object({
+    name: z.string(),
+    description: z.string(),
+    inputSchema: z.unknown(),
+    resultSchema: z.unknown(),
+    defaults: z.object({
+      timeoutSeconds: z.int(),
+      maxTimeoutSeconds: z.int(),
+      retries: z.int(),
+      maxRetries: z.int(),
+      backoff: z.object({ baseMs: z.int(), maxMs: z.int() }),
+      ttlSecondsAfterFinished: z.int(),
+    }),
+    limits: z.object({
+      maxRunning: z.int().nullable(),
+      rate: z.object({ count: z.int(), perSeconds: z.int() }).nullable(),
+    }),
+    paused: z.boolean(),
+  })
+  .meta({ id: 'JobType' });

@@ -3,7 +3,7 @@ import { toPointer } from './json-safety.ts';
 import { invalidInput, type ProblemError } from './problem.ts';
 
 /** How many mistakes one answer lists. */
-const MAX_ERRORS = 20;
+export const MAX_ERRORS = 20;
 
 /** The mistakes that zod found, below `base`; an unknown key is reported at its own place. */
 export function toProblemErrors(issues: readonly z.core.$ZodIssue[], base = ''): ProblemError[] {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { dueFires, nextFire, parseEvery, refuseCron } from './schedule.ts';
 
 const berlin = (cron: string) => ({ cron, timeZone: 'Europe/Berlin' });
-const after = (timing: Parameters<typeof nextFire>[0], from: string, count: number) => {
+const firesAfter = (timing: Parameters<typeof nextFire>[0], from: string, count: number) => {
   const fires: string[] = [];
   for (let at: number | null = Date.parse(from); fires.length < count; ) {
     at = nextFire(timing, at);
@@ -14,14 +14,14 @@ const after = (timing: Parameters<typeof nextFire>[0], from: string, count: numb
 
 describe('nextFire', () => {
   it('fires once right after the gap for a time that the gap swallows', () => {
-    expect(after(berlin('30 2 * * *'), '2026-03-28T02:00:00Z', 2)).toEqual([
+    expect(firesAfter(berlin('30 2 * * *'), '2026-03-28T02:00:00Z', 2)).toEqual([
       '2026-03-29T01:00:00.000Z',
       '2026-03-30T00:30:00.000Z',
     ]);
   });
 
   it('fires once for a named hour that comes twice', () => {
-    expect(after(berlin('*/30 2 * * *'), '2026-10-25T00:00:00Z', 3)).toEqual([
+    expect(firesAfter(berlin('*/30 2 * * *'), '2026-10-25T00:00:00Z', 3)).toEqual([
       '2026-10-25T00:30:00.000Z',
       '2026-10-26T01:00:00.000Z',
       '2026-10-26T01:30:00.000Z',
@@ -29,7 +29,7 @@ describe('nextFire', () => {
   });
 
   it('goes on evenly through a repeated hour when every hour is meant', () => {
-    expect(after(berlin('0 * * * *'), '2026-10-24T23:30:00Z', 3)).toEqual([
+    expect(firesAfter(berlin('0 * * * *'), '2026-10-24T23:30:00Z', 3)).toEqual([
       '2026-10-25T00:00:00.000Z',
       '2026-10-25T01:00:00.000Z',
       '2026-10-25T02:00:00.000Z',
