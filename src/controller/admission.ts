@@ -14,7 +14,7 @@ export interface AdmissionOptions {
   servedSeconds?: number;
 }
 
-/** Served types and rates change slowly: they are read at most this often. */
+/** Served types and rates change slowly: while something is served they are read at most this often. */
 const SERVED_TTL_MS = 1_000;
 
 interface Key {
@@ -83,7 +83,11 @@ export class Admission {
 
   async #readServed(): Promise<{ types: ServedType[]; rates: Map<string, number> }> {
     const now = performance.now();
-    if (this.#served === undefined || now - this.#served.readAtMs > SERVED_TTL_MS) {
+    if (
+      this.#served === undefined ||
+      this.#served.types.length === 0 ||
+      now - this.#served.readAtMs > SERVED_TTL_MS
+    ) {
       const [types, rates] = await Promise.all([
         listServedTypes(this.#options.db, this.#options.servedSeconds),
         listTypeRates(this.#options.db),

@@ -1,5 +1,6 @@
 import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
+import { nextDueMs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
 import type { LedgerListener } from '../ledger/listener.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
@@ -8,6 +9,9 @@ import { Admission } from './admission.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { recover } from './recovery.ts';
 import type { Window } from './window-port.ts';
+
+/** The safety net: notifications wake admission long before. */
+const ADMISSION_INTERVAL_MS = 1_000;
 
 export interface ControllerOptions {
   db: Database;
@@ -29,6 +33,7 @@ export class Controller {
   readonly #epoch = uuidv7();
   readonly #admission: PeriodicService;
   readonly #services: PeriodicService[];
+  #dueTimer: NodeJS.Timeout | undefined;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -39,9 +44,10 @@ export class Controller {
       window,
       ...(options.windowSize === undefined ? {} : { windowSize: options.windowSize }),
     });
-    this.#admission = this.#service('admission', 1_000, 10, async () => ({
+    this.#admission = this.#service('admission', ADMISSION_INTERVAL_MS, 10, async () => ({
       admitted: await admission.runOnce(),
       dispatched: await dispatcher.dispatch(),
+      nextDueMs: await this.#wakeWhenDue(),
     }));
     this.#services = [
       this.#admission,
@@ -62,6 +68,17 @@ export class Controller {
     }
     this.#options.listener.off('work', wake).off('connected', wake);
     await Promise.all(this.#services.map((service) => service.stop()));
+    clearTimeout(this.#dueTimer);
+  }
+
+  /** Back-off and run-at are kept by the ledger: be there when the next of them is over. */
+  async #wakeWhenDue(): Promise<number | null> {
+    const dueMs = await nextDueMs(this.#options.db);
+    clearTimeout(this.#dueTimer);
+    if (dueMs !== null && dueMs < ADMISSION_INTERVAL_MS) {
+      this.#dueTimer = setTimeout(() => this.#admission.wake(), Math.max(1, dueMs));
+    }
+    return dueMs;
   }
 
   /** A Redis without our epoch key has lost everything: enqueue the whole window again, at once. */

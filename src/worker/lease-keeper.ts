@@ -1,7 +1,7 @@
 import { LeaseLostError } from '../core/errors.ts';
 import type { JobProgress } from '../core/job.ts';
 import type { Logger } from '../core/logger.ts';
-import type { WorkerLedger } from '../ledger/worker-ledger.ts';
+import type { RenewalVerdict, WorkerLedger } from '../ledger/worker-ledger.ts';
 
 /** Why a running handler is told to stop. */
 export type StopReason = 'cancelled' | 'lost' | 'deadline' | 'shutdown';
@@ -89,7 +89,7 @@ export class LeaseKeeper {
 
   stopJob(id: string, reason: StopReason): void {
     const held = this.#held.get(id);
-    if (held !== undefined && !held.controller.signal.aborted) held.controller.abort(new JobStopped(reason));
+    if (held !== undefined) this.#stopHeld(held, reason);
   }
 
   stopAll(reason: StopReason): void {
@@ -145,20 +145,29 @@ export class LeaseKeeper {
       );
       for (const { id, held, progress } of sent) {
         if (held.progress === progress) held.progress = undefined;
-        const verdict = verdicts.get(id);
-        if (verdict === 'renewed' || verdict === 'cancel') held.renewedAtMs = sentAtMs;
-        // A lease that is committed meanwhile is "lost" too: nobody listens to its signal any more.
-        if (verdict === 'cancel') this.stopJob(id, 'cancelled');
-        if (verdict === 'lost') this.stopJob(id, 'lost');
+        this.#apply(id, held, verdicts.get(id), sentAtMs);
       }
       this.#options.onRenewal?.();
       return true;
     } catch (error) {
       this.#options.logger.warn({ err: error, leases: sent.length }, 'Failed to renew leases');
-      for (const { id, held } of sent) {
-        if (performance.now() - held.renewedAtMs > this.#options.leaseMs) this.stopJob(id, 'lost');
+      const nowMs = performance.now();
+      for (const { held } of sent) {
+        if (nowMs - held.renewedAtMs > this.#options.leaseMs) this.#stopHeld(held, 'lost');
       }
       return false;
     }
+  }
+
+  /** A lease that was committed meanwhile is "lost" too: nobody listens to its signal any more. */
+  #apply(id: string, held: Held, verdict: RenewalVerdict | undefined, sentAtMs: number): void {
+    if (this.#held.get(id) !== held) return;
+    if (verdict === 'lost') this.#stopHeld(held, 'lost');
+    else held.renewedAtMs = sentAtMs;
+    if (verdict === 'cancel') this.#stopHeld(held, 'cancelled');
+  }
+
+  #stopHeld(held: Held, reason: StopReason): void {
+    if (!held.controller.signal.aborted) held.controller.abort(new JobStopped(reason));
   }
 }

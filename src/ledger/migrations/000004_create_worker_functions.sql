@@ -122,12 +122,15 @@ declare
   v_pool pools := pool_of(p_secret);
   v_job jobs;
   v_item record;
+  v_new boolean;
   v_changed uuid[] := '{}';
 begin
   insert into worker_sessions as w (id, namespace, pool, types, concurrency)
   values (p_worker, v_pool.namespace, v_pool.name, (select coalesce(array_agg(t), '{}') from unnest(p_types) t where t = any (v_pool.types)), p_concurrency)
   on conflict (id) do update set seen_at = now(), types = excluded.types, concurrency = excluded.concurrency
-    where w.namespace = excluded.namespace and w.pool = excluded.pool;
+    where w.namespace = excluded.namespace and w.pool = excluded.pool
+    returning xmax = 0 into v_new;
+  if v_new then perform notify_work(); end if; -- its types are served from now on
   for v_item in
     select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, i->'progress' as progress from jsonb_array_elements(p_items) i order by 1
   loop
