@@ -86,7 +86,7 @@ export class KubeCredentials {
     const tlsKey = JSON.stringify(tls);
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value);
-    if (typeof options.auth === 'string') headers['Authorization'] ??= `Basic ${btoa(options.auth)}`;
+    if (typeof options.auth === 'string') headers.Authorization ??= `Basic ${btoa(options.auth)}`;
     const url = new URL(cluster.server);
     const before = this.#current;
     const same = before !== undefined && tlsKey === this.#tlsKey;

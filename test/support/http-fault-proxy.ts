@@ -124,24 +124,37 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
     forward(incoming, (answer) => answer.resume().once('end', then), then);
   };
 
+  const apply = async (
+    fault: Fault,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    isWatch: boolean,
+  ) => {
+    switch (fault.kind) {
+      case 'delay':
+        await sleep(fault.delayMs);
+        return pass(incoming, response, isWatch);
+      case 'before':
+        return void response.destroy();
+      case 'after':
+        return execute(incoming, () => response.destroy());
+      case 'hang':
+        return fault.executed === true ? execute(incoming, () => undefined) : undefined;
+      case 'status':
+        incoming.resume();
+        response.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers });
+        return void response.end(fault.body ?? '{}');
+    }
+  };
+
   const handle = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(incoming.url ?? '/', target);
     const isWatch = ['true', '1'].includes(url.searchParams.get('watch') ?? '');
     const seen = { method: incoming.method ?? '', path: url.pathname, query: url.searchParams, isWatch };
     requests.push(seen);
     const plan = plans.find((candidate) => candidate.hits < (candidate.times ?? 1) && candidate.match(seen));
-    const fault = plan?.fault;
-    if (fault?.kind === 'delay') await sleep(fault.delayMs);
-    if (fault === undefined || fault.kind === 'delay') pass(incoming, response, isWatch);
-    else if (fault.kind === 'before') response.destroy();
-    else if (fault.kind === 'after') execute(incoming, () => response.destroy());
-    else if (fault.kind === 'hang' && fault.executed === true) execute(incoming, () => undefined);
-    else if (fault.kind === 'status') {
-      incoming.resume();
-      response
-        .writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers })
-        .end(fault.body ?? '{}');
-    }
+    if (plan === undefined) pass(incoming, response, isWatch);
+    else await apply(plan.fault, incoming, response, isWatch);
     if (plan !== undefined) plan.hits += 1;
   };
 
