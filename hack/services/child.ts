@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Runs its arguments until they end, or until descriptor 3 is closed: the kernel closes it when the parent is gone,
+ * however it went, and then the program is interrupted. The program is waited for, so that it never outlives the shell
+ * unseen.
+ */
+const GUARD = `
+stop_signal=$1; shift
+"$@" 3<&- </dev/null & pid=$!
+echo "$pid"
+( trap '' INT TERM; read -r _ <&3; kill -"$stop_signal" "$pid" 2>/dev/null ) >/dev/null 2>&1 &
+exec 3<&- 1>&-
+wait "$pid"
+exit $?
+`;
+
+export interface ChildOptions {
+  command: string;
+  args: string[];
+  /** Signal that ends the program in good order. */
+  stopSignal: 'INT' | 'TERM';
+  /** What the program prints goes to this file. */
+  logFile: string;
+  env?: NodeJS.ProcessEnv;
+  user?: { uid: number; gid: number } | undefined;
+}
+
+export interface Child {
+  pid: number;
+  hasExited(): boolean;
+  /** Ends it in good order; SIGKILL after `timeoutMs`. Defaults to 10,000. */
+  stop(timeoutMs?: number): Promise<void>;
+  /** SIGKILL: what a crash looks like. */
+  kill(): Promise<void>;
+}
+
+/** Starts a program that does not outlive this process. */
+export async function startChild(options: ChildOptions): Promise<Child> {
+  const log = openSync(options.logFile, 'a');
+  const shell = spawn(
+    '/bin/sh',
+    ['-c', GUARD, 'guard', options.stopSignal, options.command, ...options.args],
+    {
+      // A process group of its own: Ctrl-C reaches the parent alone, which then decides the order of the end.
+      detached: true,
+      stdio: ['ignore', 'pipe', log, 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...options.user,
+    },
+  );
+  let exited = false;
+  const exit = once(shell, 'exit').finally(() => {
+    exited = true;
+  });
+  exit.catch(() => {});
+  const guard = shell.stdio[3];
+  guard?.on('error', () => {});
+  const [line] = (await once(shell.stdout as NonNullable<typeof shell.stdout>, 'data')) as [Buffer];
+  const pid = Number.parseInt(line.toString(), 10);
+  const end = async (signal: NodeJS.Signals, timeoutMs: number) => {
+    if (!exited) send(pid, signal);
+    const timeout = new AbortController();
+    await Promise.race([exit, delay(timeoutMs, undefined, { signal: timeout.signal }).catch(() => {})]);
+    timeout.abort();
+    if (!exited) send(pid, 'SIGKILL');
+    await exit;
+    guard?.destroy();
+  };
+  return {
+    pid,
+    hasExited: () => exited,
+    stop: (timeoutMs = 10_000) => end(`SIG${options.stopSignal}`, timeoutMs),
+    kill: () => end('SIGKILL', 5_000),
+  };
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}

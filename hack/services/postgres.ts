@@ -1,0 +1,188 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { type Child, startChild } from './child.ts';
+import { commandLineOf, makeOwnFolder, type Owner, serverOwner } from './owner.ts';
+import { freePort } from './ports.ts';
+import { findPostgres } from './programs.ts';
+import { withProgress } from './progress.ts';
+
+const run = promisify(execFile);
+
+export interface PostgresOptions {
+  /** Made when missing; one that is there is used again, with its data. */
+  dataDir: string;
+  /** Defaults to a free one. */
+  port?: number;
+  /** Off only for tests that do not mind losing data. Defaults to true. */
+  fsync?: boolean;
+  /** Defaults to 200. */
+  maxConnections?: number;
+}
+
+export interface LocalPostgres {
+  /** As the owner `longshore` of the database `longshore`, who is a superuser. */
+  url: string;
+  port: number;
+  pid: number;
+  /** Ends connections, writes everything and ends. */
+  stop(): Promise<void>;
+  /** SIGKILL to the server: a crash. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port, after `stop` or `kill`, or stopping it first. */
+  restart(): Promise<void>;
+}
+
+/** A PostgreSQL of our own on 127.0.0.1, which ends with this process. */
+export async function startPostgres(options: PostgresOptions): Promise<LocalPostgres> {
+  const dataDir = resolve(options.dataDir);
+  const programs = await findPostgres();
+  const owner = serverOwner();
+  makeOwnFolder(dataDir, owner);
+  const cluster = join(dataDir, 'data');
+  const password = readPassword(dataDir, owner);
+  if (!existsSync(join(cluster, 'PG_VERSION'))) {
+    await withProgress('Creating the PostgreSQL cluster', () =>
+      createCluster(programs.initdb, dataDir, cluster, owner),
+    );
+  }
+  const port = options.port ?? (await freePort());
+  const url = `postgres://longshore:${password}@127.0.0.1:${port}/longshore`;
+  const start = async () => {
+    await endLeftover(cluster);
+    const child = await startChild({
+      command: programs.postgres,
+      args: serverArguments(cluster, dataDir, port, options),
+      stopSignal: 'INT',
+      logFile: logFileOf(dataDir, owner),
+      user: owner,
+    });
+    await withProgress('Starting PostgreSQL', () => untilReady(url, child, dataDir));
+    return child;
+  };
+  let child = await start();
+  return {
+    url,
+    port,
+    get pid() {
+      return child.pid;
+    },
+    stop: () => child.stop(),
+    kill: () => child.kill(),
+    async restart() {
+      if (!child.hasExited()) await child.stop();
+      child = await start();
+    },
+  };
+}
+
+function serverArguments(cluster: string, dataDir: string, port: number, options: PostgresOptions): string[] {
+  // The path of a socket may have 107 bytes; without one TCP is enough.
+  const socketFolder = Buffer.byteLength(dataDir) <= 80 ? dataDir : '';
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: socketFolder,
+    max_connections: options.maxConnections ?? 200,
+    ...(options.fsync === false ? { fsync: 'off', full_page_writes: 'off' } : {}),
+  };
+  return ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+}
+
+function readPassword(dataDir: string, owner: Owner | undefined): string {
+  const file = join(dataDir, 'password');
+  if (!existsSync(file)) writeFileSync(file, randomBytes(18).toString('base64url'), { mode: 0o600 });
+  if (owner !== undefined) chownSync(file, owner.uid, owner.gid);
+  return readFileSync(file, 'utf8').trim();
+}
+
+function logFileOf(dataDir: string, owner: Owner | undefined): string {
+  const file = join(dataDir, 'postgres.log');
+  if (!existsSync(file)) writeFileSync(file, '');
+  if (owner !== undefined) chownSync(file, owner.uid, owner.gid);
+  return file;
+}
+
+/** Made beside its place and moved there when complete, so that an interrupted one is never taken for a cluster. */
+async function createCluster(
+  initdb: string,
+  dataDir: string,
+  cluster: string,
+  owner: Owner | undefined,
+): Promise<void> {
+  const draft = `${cluster}.new`;
+  rmSync(draft, { recursive: true, force: true });
+  const args = [
+    '-D',
+    draft,
+    '-U',
+    'longshore',
+    '-E',
+    'UTF8',
+    '--locale=C',
+    '--auth=scram-sha-256',
+    `--pwfile=${join(dataDir, 'password')}`,
+  ];
+  await run(initdb, args, { ...owner, cwd: dataDir, timeout: 120_000 });
+  renameSync(draft, cluster);
+}
+
+/**
+ * A server that an earlier run left is ended; a pid file whose number now belongs to another process is removed,
+ * because PostgreSQL would take that process for a server and refuse to start.
+ */
+async function endLeftover(cluster: string): Promise<void> {
+  const file = join(cluster, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number.parseInt(readFileSync(file, 'utf8'), 10);
+  const isServer = () => Number.isInteger(pid) && (commandLineOf(pid)?.includes(cluster) ?? false);
+  if (isServer()) process.kill(pid, 'SIGINT');
+  const deadline = performance.now() + 10_000;
+  while (isServer()) {
+    if (performance.now() > deadline)
+      throw new Error(`PostgreSQL (process ${pid}) of an earlier run did not end within 10 s`);
+    await delay(50);
+  }
+  rmSync(file, { force: true });
+}
+
+async function untilReady(url: string, child: Child, dataDir: string): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    const problem = await createDatabase(url);
+    if (problem === undefined) return;
+    if (child.hasExited() || performance.now() > deadline) {
+      await child.kill();
+      throw new Error(
+        `PostgreSQL did not start (${problem}); the end of ${dataDir}/postgres.log:\n${tail(join(dataDir, 'postgres.log'))}`,
+      );
+    }
+    await delay(50);
+  }
+}
+
+/** Creates the database unless it is there. Answers what went wrong. */
+async function createDatabase(url: string): Promise<string | undefined> {
+  const maintenance = new URL(url);
+  maintenance.pathname = '/postgres';
+  const client = new pg.Client({ connectionString: maintenance.href, connectionTimeoutMillis: 2_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = 'longshore'");
+    if (rowCount === 0) await client.query('CREATE DATABASE longshore');
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function tail(file: string): string {
+  return readFileSync(file, 'utf8').split('\n').slice(-15).join('\n');
+}

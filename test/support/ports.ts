@@ -1,0 +1,1 @@
+export { freePort } from '../../hack/services/ports.ts';
