@@ -1,13 +1,11 @@
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startLocalApiserver } from '../../hack/kube/local-apiserver.ts';
 import { startPostgres } from '../../hack/services/postgres.ts';
 import { startRedis } from '../../hack/services/redis.ts';
 
-interface KubeApiserver {
-  kubeconfigPath: string;
-  stop(): Promise<void>;
-}
+type Start = () => Promise<{ address: string; stop(): Promise<void> }>;
 
 /** The services that integration tests share; one whose address the environment gives is not started. */
 export default async function setup(): Promise<() => Promise<void>> {
@@ -18,52 +16,35 @@ export default async function setup(): Promise<() => Promise<void>> {
     await Promise.all(stops.map((stop) => stop()));
     rmSync(folder, { recursive: true, force: true });
   };
-  const provide = async (
-    variable: string,
-    start: () => Promise<{ address: string; stop(): Promise<void> }>,
-  ) => {
+  const provide = async (variable: string, start: Start) => {
     if (process.env[variable]) return;
     const { address, stop } = await start();
     process.env[variable] = address;
     stops.push(stop);
   };
-  try {
-    await Promise.all([
-      provide('LONGSHORE_TEST_POSTGRES_URL', async () => {
-        const postgres = await startPostgres({
-          dataDir: join(folder, 'postgres'),
-          fsync: false,
-          maxConnections: 300,
-        });
-        return { address: postgres.url, stop: postgres.stop };
-      }),
-      provide('LONGSHORE_TEST_REDIS_URL', async () => {
-        const redis = await startRedis({ dataDir: join(folder, 'redis') });
-        return { address: redis.url, stop: redis.stop };
-      }),
-      provideKubernetes(provide, folder),
-    ]);
-  } catch (error) {
+  const outcomes = await Promise.allSettled([
+    provide('LONGSHORE_TEST_POSTGRES_URL', async () => {
+      const postgres = await startPostgres({
+        dataDir: join(folder, 'postgres'),
+        fsync: false,
+        maxConnections: 300,
+      });
+      return { address: postgres.url, stop: postgres.stop };
+    }),
+    provide('LONGSHORE_TEST_REDIS_URL', async () => {
+      const redis = await startRedis({ dataDir: join(folder, 'redis') });
+      return { address: redis.url, stop: redis.stop };
+    }),
+    provide('LONGSHORE_TEST_KUBECONFIG', async () => {
+      const server = await startLocalApiserver({ dataDir: join(folder, 'kube') });
+      return { address: server.kubeconfigPath, stop: () => server.stop() };
+    }),
+  ]);
+  // All have come to an end by now, so that a failure of one leaves no other behind.
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failure !== undefined) {
     await teardown();
-    throw error;
+    throw failure.reason;
   }
   return teardown;
-}
-
-async function provideKubernetes(
-  provide: (
-    variable: string,
-    start: () => Promise<{ address: string; stop(): Promise<void> }>,
-  ) => Promise<void>,
-  folder: string,
-): Promise<void> {
-  const script = new URL('../../hack/kube/local-apiserver.ts', import.meta.url);
-  if (!existsSync(script)) return;
-  await provide('LONGSHORE_TEST_KUBECONFIG', async () => {
-    const { startKubeApiserver } = (await import(script.href)) as {
-      startKubeApiserver(options: { dataDir: string }): Promise<KubeApiserver>;
-    };
-    const server = await startKubeApiserver({ dataDir: join(folder, 'kube') });
-    return { address: server.kubeconfigPath, stop: () => server.stop() };
-  });
 }
