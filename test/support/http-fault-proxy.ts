@@ -153,9 +153,9 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
     const seen = { method: incoming.method ?? '', path: url.pathname, query: url.searchParams, isWatch };
     requests.push(seen);
     const plan = plans.find((candidate) => candidate.hits < (candidate.times ?? 1) && candidate.match(seen));
+    if (plan !== undefined) plan.hits += 1;
     if (plan === undefined) pass(incoming, response, isWatch);
     else await apply(plan.fault, incoming, response, isWatch);
-    if (plan !== undefined) plan.hits += 1;
   };
 
   const server = createServer((incoming, response) => {
