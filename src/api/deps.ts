@@ -14,6 +14,9 @@ export interface ApiMetrics {
   /** One answered request; `route` is the pattern, never the path. */
   observeRequest(method: string, route: string, status: number, seconds: number): void;
   setInFlight(requests: number): void;
+  /** The size of one shared insert. */
+  observeBatch(jobs: number): void;
+  countCacheRead(outcome: 'hit' | 'miss' | 'skipped'): void;
 }
 
 export interface ApiLimits {

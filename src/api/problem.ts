@@ -8,6 +8,7 @@ export interface ProblemError {
 
 /** What can go wrong, by its stable code: status and title. docs/problems.md describes each. */
 const PROBLEMS = {
+  InvalidRequest: [400, 'The request is not HTTP'],
   InvalidJson: [400, 'The body is not JSON'],
   InvalidInput: [400, 'The request has mistakes'],
   InvalidCursor: [400, 'The cursor is not valid here'],
@@ -27,6 +28,7 @@ const PROBLEMS = {
   RangeNotSatisfiable: [416, 'The range lies outside of the result'],
   IdempotencyConflict: [422, 'The idempotency key stands for another request'],
   TooManyRequests: [429, 'There are too many requests'],
+  HeadersTooLarge: [431, 'The headers are too large'],
   Internal: [500, 'Something went wrong here'],
   Unavailable: [503, 'The service cannot take the request now'],
   OutcomeUnknown: [503, 'It is not known whether the request was carried out'],

@@ -24,7 +24,11 @@ export function answerErrors(deps: Pick<ApiDeps, 'logger'>): ErrorRequestHandler
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof BatcherFullError) return unavailable('Too many jobs are being accepted', error);
-  if (error instanceof AcceptanceUnknownError) return outcomeUnknown(error);
+  if (error instanceof AcceptanceUnknownError) {
+    return neverConnected(error.cause)
+      ? unavailable('The ledger cannot be reached', error)
+      : outcomeUnknown(error);
+  }
   if (isUnavailable(error)) return unavailable('The ledger cannot be reached', error);
   const code = (error as { code?: unknown } | null)?.code;
   // 57014: cancelled by the statement timeout.
@@ -32,4 +36,12 @@ export function toProblem(error: unknown): Problem {
   // Express could not decode the path: such a thing does not exist.
   if (error instanceof URIError) return new Problem('NotFound', 'There is nothing at this path');
   return new Problem('Internal', 'The request failed for a reason on our side', { cause: error });
+}
+
+/** Whether there was no connection to begin with: then nothing was carried out, and the client may be told so. */
+function neverConnected(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'ENOENT') return true;
+  // node-postgres gives its own time-out no code.
+  return message === 'timeout exceeded when trying to connect';
 }
