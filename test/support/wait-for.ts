@@ -3,35 +3,47 @@ import { setTimeout as delay } from 'node:timers/promises';
 export interface WaitForOptions {
   /** Defaults to 10,000. */
   timeoutMs?: number;
-  /** What is waited for, in words. */
-  describe: string;
-  /** Pause between two looks. Defaults to 20. */
-  everyMs?: number;
+  /** What is waited for, in words. Defaults to `the condition`. */
+  describe?: string;
 }
 
-/**
- * Looks until the condition answers something truthy, and resolves with that. An error of the condition counts as not
- * yet. Rejects at the deadline with what was seen last.
- */
+type Truthy<Seen> = Exclude<Seen, false | null | undefined | 0 | ''>;
+
+/** Looks until `condition` answers something truthy, and resolves with it; an error of it counts as not yet. */
 export async function waitFor<Seen>(
   condition: () => Promise<Seen> | Seen,
-  options: WaitForOptions,
-): Promise<Exclude<Seen, false | null | undefined | 0 | ''>> {
-  const { timeoutMs = 10_000, everyMs = 20 } = options;
+  options: WaitForOptions & { describe: string },
+): Promise<Truthy<Seen>>;
+/** Looks until `read` answers something that `isDone` takes, and resolves with it; rejects when `read` does. */
+export async function waitFor<Seen>(
+  read: () => Promise<Seen> | Seen,
+  isDone: (value: Seen) => boolean,
+  options?: WaitForOptions,
+): Promise<Seen>;
+/** Either way it rejects at the deadline with what was seen last. */
+export async function waitFor<Seen>(
+  read: () => Promise<Seen> | Seen,
+  second: WaitForOptions | ((value: Seen) => boolean),
+  third: WaitForOptions = {},
+): Promise<Seen> {
+  const isStrict = typeof second === 'function';
+  const isDone = isStrict ? second : Boolean;
+  const { timeoutMs = 10_000, describe = 'the condition' } = isStrict ? third : second;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     let last: unknown;
     try {
-      const seen = await condition();
-      if (seen) return seen as Exclude<Seen, false | null | undefined | 0 | ''>;
+      const seen = await read();
+      if (isDone(seen)) return seen;
       last = seen;
     } catch (error) {
+      if (isStrict) throw error;
       last = error;
     }
     if (performance.now() >= deadline) {
       const shown = last instanceof Error ? `${last.name}: ${last.message}` : JSON.stringify(last);
-      throw new Error(`Waited ${timeoutMs} ms for ${options.describe}; last seen: ${shown}`, { cause: last });
+      throw new Error(`Waited ${timeoutMs} ms for ${describe}; last seen: ${shown}`, { cause: last });
     }
-    await delay(everyMs);
+    await delay(20);
   }
 }
