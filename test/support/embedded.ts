@@ -9,6 +9,7 @@ import { silentLogger } from '../../src/core/logger.ts';
 import { noTracer } from '../../src/core/tracing.ts';
 import { connectDatabase } from '../../src/ledger/database.ts';
 import { LedgerListener } from '../../src/ledger/listener.ts';
+import type { ClaimedJob } from '../../src/ledger/worker-ledger.ts';
 import { JobQueue } from '../../src/queue/job-queue.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { TestLedger } from './ledger.ts';
@@ -32,6 +33,8 @@ export interface EmbeddedOptions {
   renewSeconds?: number;
   concurrency?: number;
   windowSize?: number;
+  /** Told of each delivery that a worker of this process claimed. */
+  onClaimed?(job: ClaimedJob): void;
 }
 
 /** Controller and workers in this process, on the real PostgreSQL and Redis of the test run. */
@@ -98,7 +101,7 @@ export class Embedded {
       renewSeconds: this.#options.renewSeconds ?? 10,
       logger: silentLogger,
       tracer: noTracer,
-      observer: { claimed() {}, refused() {}, committed() {} },
+      observer: { claimed: (job) => this.#options.onClaimed?.(job), refused() {}, committed() {} },
     });
     await worker.start();
     this.#closers.push(() => worker.drain(1_000).finally(() => db.end()));
