@@ -248,7 +248,7 @@ describe('the worker role', () => {
       for (const sql of [
         'select * from longshore.jobs',
         "insert into longshore.pools values ('default', 'x', '{}', '\\x00')",
-        'select longshore.finish_job(null, null, null, null)',
+        "select longshore.settle_jobs('{}')",
         "select longshore.cancel_jobs('default', '{}')",
         'select * from longshore.api_keys',
         'create table longshore.mine ()',

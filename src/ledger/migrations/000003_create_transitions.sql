@@ -17,49 +17,68 @@ create function add_event(p_job uuid, p_seq bigint, p_type text, p_data jsonb) r
   insert into events (job_id, seq, type, data) values (p_job, p_seq, p_type, p_data)
 $$;
 
-create function add_attempt(p_job jobs, p_outcome text, p_error jsonb) returns void language sql as $$
-  insert into attempts (job_id, lease, attempt, outcome, worker, error, started_at)
-  values (p_job.id, p_job.lease, p_job.attempt, p_outcome, p_job.worker, p_error, p_job.attempt_started_at)
-$$;
+-- What becomes of a job whose delivery, or whose waiting, ends. `fate` is a final status (SUCCESS, ERROR, CANCELLED), or how
+-- it goes on: 'retrying' (charged to the allowance), 'reopened' (handed back), 'interrupted' (its lease ran out). `outcome` is
+-- that of the delivery which ends; null when there is none.
+create type settlement as (
+  job_id uuid, fate text, outcome text, result jsonb, error jsonb, delay_ms double precision, blobs jsonb
+);
 
--- Ends a job whose row the caller has locked: the only way into SUCCESS, ERROR and CANCELLED.
-create function finish_job(p_job jobs, p_status text, p_result jsonb, p_error jsonb) returns void language plpgsql as $$
+-- Settles jobs whose rows the caller has locked: the only way out of a lease, and the only way into SUCCESS, ERROR and
+-- CANCELLED. A job that waits longer than a minute gives its place in the window back, unless a QueueJob shows it.
+create function settle_jobs(p_settlements settlement[]) returns void language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
-  update jobs set
-    status = p_status, result = p_result, error = p_error, finished_at = now(), lease_until = null,
-    dispatched_at = null, delayed = false, in_window = projected, version = version + 1,
-    progress = case when p_status = 'SUCCESS' then null else progress end
-  where id = p_job.id;
-  perform add_event(p_job.id, p_job.version + 1,
-    case p_status when 'SUCCESS' then 'succeeded' when 'ERROR' then 'failed' else 'cancelled' end,
-    case when p_error is null then null else jsonb_build_object('error', p_error) end);
-  if p_job.webhook_url is not null then
+  with s as materialized (
+    select u.*, u.fate in ('SUCCESS', 'ERROR', 'CANCELLED') as final, coalesce(u.delay_ms, 0) as wait_ms
+    from unnest(p_settlements) u
+  ), before as materialized (
+    select j.id, j.lease, j.attempt, j.worker, j.attempt_started_at, j.namespace, j.webhook_url, j.version, s.*,
+      s.wait_ms > 60000 and not j.projected and not s.final as leaves
+    from s cross join lateral (select * from jobs where jobs.id = s.job_id) j
+  ), settled as (
+    update jobs j set
+      status = case when b.final then b.fate else 'PROCESS' end,
+      result = case when b.fate = 'SUCCESS' then b.result end,
+      error = case when b.fate in ('ERROR', 'retrying') then b.error when b.final then null else j.error end,
+      progress = case when b.fate = 'SUCCESS' then null else j.progress end,
+      finished_at = case when b.final then now() end,
+      lease_until = null,
+      dispatched_at = null,
+      queued_at = case when b.final then j.queued_at end,
+      run_at = case when b.final then j.run_at else now() + make_interval(secs => b.wait_ms / 1000) end,
+      attempt = j.attempt + (b.fate = 'retrying')::integer,
+      failures = j.failures + (b.fate = 'retrying')::integer,
+      interruptions = j.interruptions + (b.fate = 'interrupted')::integer,
+      admitted_at = case when b.leaves then null else j.admitted_at end,
+      in_window = case when b.final then j.projected else j.in_window and not b.leaves end,
+      delayed = b.leaves,
+      version = j.version + 1
+    from before b where j.id = b.job_id
+    returning j.id, j.version, j.run_at, b.fate, b.error, b.wait_ms, b.attempt
+  ), logged as (
+    insert into events (job_id, seq, type, data)
+    select t.id, t.version,
+      case t.fate when 'SUCCESS' then 'succeeded' when 'ERROR' then 'failed' when 'CANCELLED' then 'cancelled'
+        when 'retrying' then 'retrying' else 'interrupted' end,
+      nullif(jsonb_strip_nulls(jsonb_build_object('error', t.error, 'attempt', t.attempt,
+        'runAt', case when t.wait_ms > 0 then to_jsonb(t.run_at) end)), '{}')
+    from settled t
+  ), delivered as (
+    insert into attempts (job_id, lease, attempt, outcome, worker, error, started_at)
+    select b.id, b.lease, b.attempt, b.outcome, b.worker, b.error, b.attempt_started_at from before b where b.outcome is not null
+  ), called as (
     insert into webhooks (job_id, namespace, url, event_seq)
-    values (p_job.id, p_job.namespace, p_job.webhook_url, p_job.version + 1);
-  end if;
-end
-$$;
-
--- Lets a job whose row the caller has locked run again: no lease, not on the queue, due after `p_delay_ms`. A job that
--- waits longer than a minute gives its place in the window back, unless a QueueJob shows it.
-create function reopen_job(p_job jobs, p_event text, p_error jsonb, p_delay_ms double precision, p_charge boolean, p_interrupted boolean)
-returns void language plpgsql as $$
-declare
-  v_run_at timestamptz := now() + make_interval(secs => p_delay_ms / 1000);
-  v_leaves boolean := p_delay_ms > 60000 and not p_job.projected;
-begin
-  update jobs set
-    lease_until = null, dispatched_at = null, queued_at = null, run_at = v_run_at,
-    attempt = attempt + case when p_charge then 1 else 0 end,
-    failures = failures + case when p_charge then 1 else 0 end,
-    interruptions = interruptions + case when p_interrupted then 1 else 0 end,
-    error = coalesce(p_error, error), version = version + 1,
-    admitted_at = case when v_leaves then null else admitted_at end,
-    in_window = in_window and not v_leaves,
-    delayed = v_leaves
-  where id = p_job.id;
-  perform add_event(p_job.id, p_job.version + 1, p_event, jsonb_strip_nulls(jsonb_build_object(
-    'error', p_error, 'attempt', p_job.attempt, 'runAt', case when p_delay_ms > 0 then to_jsonb(v_run_at) end)));
+    select b.id, b.namespace, b.webhook_url, b.version + 1 from before b where b.final and b.webhook_url is not null
+  )
+  insert into job_blobs (job_id, n, role, blob_id, name, media_type)
+  select b.id, r.n, 'result', (r.blob->>'blobId')::uuid, r.blob->>'name', r.blob->>'mediaType'
+  from before b, jsonb_array_elements(b.blobs) with ordinality as r(blob, n)
+  where b.fate = 'SUCCESS'
+    and exists (select from blobs where blobs.id = (r.blob->>'blobId')::uuid and blobs.namespace = b.namespace)
+  -- A job that failed after a success cannot be: SUCCESS is final. This is for a result that is written twice.
+  on conflict do nothing;
+  perform notify_changes(array(select u.job_id from unnest(p_settlements) u));
 end
 $$;
 
@@ -161,8 +180,7 @@ begin
     elsif v_job.finished_at is not null then
       outcome := 'finished';
     elsif v_job.lease_until is null then
-      perform finish_job(v_job, 'CANCELLED', null, null);
-      v_changed := v_changed || job_id;
+      perform settle_jobs(array[row(job_id, 'CANCELLED', null, null, null, null, null)::settlement]);
       outcome := 'cancelled';
     else
       if v_job.cancel_requested_at is null then
@@ -229,37 +247,29 @@ $$;
 -- A lease further ahead than one lease is the trace of a clock that was set back, and is clamped.
 create function recover_leases(p_lease_seconds integer, p_max_interruptions integer, p_limit integer)
 returns table (job_id uuid, outcome text) language plpgsql as $$
+#variable_conflict use_column
 declare
-  v_job jobs;
-  v_error jsonb;
-  v_changed uuid[] := '{}';
+  v_settlements settlement[];
 begin
   update jobs set lease_until = now() + make_interval(secs => p_lease_seconds)
   where lease_until > now() + make_interval(secs => p_lease_seconds + 1);
-  for v_job in
-    select * from jobs j where j.lease_until < now() order by j.lease_until limit p_limit for update skip locked
-  loop
-    job_id := v_job.id;
-    v_error := jsonb_build_object('code', 'LeaseExpired', 'message', 'The worker stopped renewing its lease', 'retryable', true);
-    perform add_attempt(v_job, 'expired', v_error);
-    if v_job.cancel_requested_at is not null then
-      perform finish_job(v_job, 'CANCELLED', null, null);
-      outcome := 'cancelled';
-    elsif v_job.interruptions + 1 >= p_max_interruptions then
-      perform finish_job(v_job, 'ERROR', null, jsonb_build_object('code', 'TooManyInterruptions', 'message',
-        format('The job was interrupted %s times without progress: it may be what stops its workers', v_job.interruptions + 1),
-        'retryable', false));
-      outcome := 'failed';
-    else
-      perform reopen_job(v_job, 'interrupted', null, 0, false, true);
-      outcome := 'reopened';
-    end if;
-    v_changed := v_changed || v_job.id;
-    return next;
-  end loop;
-  if v_changed <> '{}' then
-    perform notify_changes(v_changed);
-    perform notify_work();
-  end if;
+  select array_agg(row(x.id,
+    case when x.cancel_requested_at is not null then 'CANCELLED'
+      when x.interruptions + 1 >= p_max_interruptions then 'ERROR' else 'interrupted' end,
+    'expired', null,
+    case when x.cancel_requested_at is null and x.interruptions + 1 >= p_max_interruptions then jsonb_build_object(
+        'code', 'TooManyInterruptions', 'retryable', false, 'message',
+        format('The job was interrupted %s times without progress: it may be what stops its workers', x.interruptions + 1))
+      else jsonb_build_object('code', 'LeaseExpired', 'retryable', true, 'message', 'The worker stopped renewing its lease') end,
+    0, null)::settlement)
+  into v_settlements
+  from (select id, cancel_requested_at, interruptions from jobs where lease_until < now()
+    order by lease_until limit p_limit for update skip locked) x;
+  if v_settlements is null then return; end if;
+  perform settle_jobs(v_settlements);
+  perform notify_work();
+  return query select s.job_id,
+    case s.fate when 'CANCELLED' then 'cancelled' when 'ERROR' then 'failed' else 'reopened' end
+  from unnest(v_settlements) s;
 end
 $$;

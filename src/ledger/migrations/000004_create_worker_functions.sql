@@ -15,100 +15,111 @@ begin
 end
 $$;
 
--- How long a start of this type has to wait for the type's limits; 0 takes the start. Locks the type's row, if it has limits.
-create function take_start(p_namespace text, p_type text) returns double precision language plpgsql as $$
+-- How many of `p_wanted` starts of a type its limits allow now, and how far apart the others are to come. Locks the type's
+-- row, if it has limits: starts of it take their turn.
+create function take_starts(p_namespace text, p_type text, p_wanted integer)
+returns table (granted integer, wait_ms double precision, spacing_ms double precision) language plpgsql as $$
 declare
   v_type job_types;
   v_at timestamptz := clock_timestamp();
-  v_spacing interval;
 begin
+  granted := p_wanted; wait_ms := 0; spacing_ms := 0;
   select * into v_type from job_types t
   where t.name = p_type and t.namespace in (p_namespace, '') and (t.paused or t.max_running is not null or t.rate_count is not null)
   order by t.namespace desc limit 1 for update;
-  if v_type.name is null then return 0; end if;
-  if v_type.paused then return 1000; end if;
-  if v_type.max_running is not null and v_type.max_running <=
-    (select count(*) from jobs j where j.namespace = p_namespace and j.type = p_type and j.lease_until is not null)
-  then return 500; end if;
-  if v_type.rate_count is null then return 0; end if;
-  v_spacing := make_interval(secs => v_type.rate_per_seconds::double precision / v_type.rate_count);
-  if v_type.next_start_at > v_at then
-    return extract(epoch from v_type.next_start_at - v_at) * 1000;
+  if v_type.name is null then return next; return; end if;
+  if v_type.paused then granted := 0; wait_ms := 1000; return next; return; end if;
+  if v_type.max_running is not null then
+    granted := greatest(0, least(granted, v_type.max_running - (select count(*)::integer from jobs j
+      where j.namespace = p_namespace and j.type = p_type and j.lease_until is not null)));
+    wait_ms := 500;
   end if;
-  update job_types t set next_start_at = greatest(v_type.next_start_at, v_at - v_spacing) + v_spacing
-    where t.namespace = v_type.namespace and t.name = v_type.name;
-  return 0;
+  if v_type.rate_count is not null and granted > 0 then
+    -- Evenly spaced, so that no window of that length sees more than the rate allows.
+    spacing_ms := 1000.0 * v_type.rate_per_seconds / v_type.rate_count;
+    wait_ms := greatest(0, extract(epoch from v_type.next_start_at - v_at) * 1000);
+    granted := case when wait_ms > 0 then 0 else 1 end;
+    if granted = 1 then
+      wait_ms := spacing_ms;
+      update job_types t set next_start_at = v_at + make_interval(secs => spacing_ms / 1000)
+        where t.namespace = v_type.namespace and t.name = v_type.name;
+    end if;
+  end if;
+  return next;
 end
 $$;
 
 -- Claims jobs. Items: [{id, lease, again?}], `lease` as the queue entry carries it: the number before this delivery. A
--- verdict other than 'claimed' means that the entry is to be dropped. `again` says that the answer to this very claim was
--- lost: if it had been granted, it is granted once more, with the same lease.
+-- verdict other than 'claimed', or no row, means that the entry is to be dropped. `again` says that the answer to this very
+-- claim was lost: if it had been granted, it is granted once more, with the same lease.
 create function claim_jobs(p_secret text, p_worker text, p_lease_seconds integer, p_items jsonb)
 returns table (job_id uuid, verdict text, lease bigint, attempt integer, namespace text, type text, input jsonb,
   timeout_seconds integer, labels jsonb, traceparent text, blobs jsonb, interruptions integer,
   accepted_at timestamptz, admitted_at timestamptz, queued_at timestamptz, started_at timestamptz)
-language plpgsql security definer set search_path = longshore, pg_temp as $$
+language plpgsql security definer set search_path = longshore, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
   v_pool pools := pool_of(p_secret);
-  v_job jobs;
-  v_item record;
-  v_wait double precision;
-  v_changed uuid[] := '{}';
-  v_again boolean;
 begin
-  for v_item in
+  return query
+  with item as materialized (
     select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, coalesce((i->>'again')::boolean, false) as again
     from jsonb_array_elements(p_items) i order by 1
-  loop
-    select * into v_job from jobs j
-      where j.id = v_item.id and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
-    job_id := v_item.id;
-    v_again := v_item.again and v_job.lease = v_item.lease + 1 and v_job.lease_until is not null and v_job.worker = p_worker;
-    if v_again then
-      v_job.lease := v_item.lease;
-      v_job.lease_until := null;
-    end if;
-    verdict := case
-      when v_job.id is null then 'missing'
-      when v_job.finished_at is not null then 'finished'
-      when v_job.lease <> v_item.lease then 'stale'
-      when v_job.lease_until is not null then 'leased'
-      when v_job.suspended then 'suspended'
-      when v_job.run_at > clock_timestamp() + interval '1 second' then 'early'
-      else 'claimed' end;
-    if verdict = 'claimed' and not v_again then
-      v_wait := take_start(v_job.namespace, v_job.type);
-      if v_wait > 0 then
-        update jobs j set dispatched_at = null, run_at = clock_timestamp() + make_interval(secs => v_wait / 1000) where j.id = v_job.id;
-        verdict := 'limited';
-      end if;
-    end if;
-    if verdict <> 'claimed' then
-      lease := null; input := null;
-      return next;
-      continue;
-    end if;
-    update jobs j set status = 'PROCESS', lease = v_job.lease + 1, lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds),
-      worker = p_worker, queued_at = coalesce(j.queued_at, j.dispatched_at), started_at = coalesce(j.started_at, clock_timestamp()),
-      attempt_started_at = clock_timestamp(), version = v_job.version + case when v_again then 0 else 1 end
-    where j.id = v_job.id
-    returning j.lease, j.attempt, j.namespace, j.type, j.input, j.timeout_seconds, coalesce(j.labels, '{}'), j.traceparent,
-      j.interruptions, j.accepted_at, j.admitted_at, j.queued_at, j.attempt_started_at
-    into lease, attempt, namespace, type, input, timeout_seconds, labels, traceparent, interruptions, accepted_at, admitted_at,
-      queued_at, started_at;
-    blobs := (select jsonb_agg(jsonb_build_object('blobId', b.blob_id, 'name', b.name, 'mediaType', b.media_type,
+  ), held as materialized (
+    select j.*, item.lease as expected,
+      item.again and j.lease = item.lease + 1 and j.lease_until is not null and j.worker = p_worker as regrant
+    from item cross join lateral (select jobs.id, jobs.namespace, jobs.type, jobs.priority, jobs.lease, jobs.lease_until, jobs.worker,
+      jobs.finished_at, jobs.suspended, jobs.run_at from jobs
+      where jobs.id = item.id and jobs.namespace = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
+  ), judged as materialized (
+    select h.*, case
+      when h.regrant then 'claimed'
+      when h.finished_at is not null then 'finished'
+      when h.lease <> h.expected then 'stale'
+      when h.lease_until is not null then 'leased'
+      when h.suspended then 'suspended'
+      when h.run_at > clock_timestamp() + interval '1 second' then 'early'
+      else 'claimed' end as verdict
+    from held h
+  ), starts as materialized (
+    select w.type, t.* from (select g.type, count(*)::integer as wanted from judged g where g.verdict = 'claimed' and not g.regrant group by 1) w
+    cross join lateral take_starts(v_pool.namespace, w.type, w.wanted) t
+  ), ranked as materialized (
+    select r.*, r.rank <= r.granted or r.regrant as granting from (
+      select g.*, s.granted, s.wait_ms, s.spacing_ms,
+        row_number() over (partition by g.type, g.regrant order by g.priority desc, g.id) as rank
+      from judged g left join starts s on s.type = g.type where g.verdict = 'claimed') r
+  ), put_off as (
+    update jobs j set dispatched_at = null,
+      run_at = clock_timestamp() + make_interval(secs => (r.wait_ms + r.spacing_ms * (r.rank - r.granted - 1)) / 1000)
+    from ranked r where j.id = r.id and not r.granting returning j.id
+  ), claimed as (
+    update jobs j set status = 'PROCESS', lease = r.expected + 1,
+      lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds), worker = p_worker,
+      queued_at = coalesce(j.queued_at, j.dispatched_at), started_at = coalesce(j.started_at, clock_timestamp()),
+      attempt_started_at = case when r.regrant then j.attempt_started_at else clock_timestamp() end,
+      version = j.version + (not r.regrant)::integer
+    from ranked r where j.id = r.id and r.granting
+    returning j.id, j.lease, j.attempt, j.namespace, j.type, j.input, j.timeout_seconds, j.labels, j.traceparent,
+      j.interruptions, j.accepted_at, j.admitted_at, j.queued_at, j.attempt_started_at, j.version, r.regrant
+  ), logged as (
+    insert into events (job_id, seq, type, data)
+    select c.id, c.version, 'started', jsonb_build_object('attempt', c.attempt, 'lease', c.lease, 'worker', p_worker)
+    from claimed c where not c.regrant
+  ), told as materialized (
+    select notify_changes(array(select c.id from claimed c))
+  )
+  select c.id, 'claimed', c.lease, c.attempt, c.namespace, c.type, c.input, c.timeout_seconds, coalesce(c.labels, '{}'), c.traceparent,
+    (select jsonb_agg(jsonb_build_object('blobId', b.blob_id, 'name', b.name, 'mediaType', b.media_type,
         'bytes', s.bytes, 'sha256', s.sha256) order by b.n)
-      from job_blobs b join blobs s on s.id = b.blob_id where b.job_id = v_job.id and b.role = 'input');
-    if not v_again then
-      perform add_event(v_job.id, v_job.version + 1, 'started',
-        jsonb_build_object('attempt', v_job.attempt, 'lease', v_job.lease + 1, 'worker', p_worker));
-    end if;
-    v_changed := v_changed || v_job.id;
-    return next;
-  end loop;
-  perform notify_changes(v_changed);
+      from job_blobs b join blobs s on s.id = b.blob_id where b.job_id = c.id and b.role = 'input'),
+    c.interruptions, c.accepted_at, c.admitted_at, c.queued_at, c.attempt_started_at
+  from claimed c cross join told
+  union all
+  select g.id, case when g.verdict = 'claimed' then 'limited' else g.verdict end, null, null, null, null, null, null, null, null, null,
+    null, null, null, null, null
+  from judged g where not exists (select from ranked r where r.id = g.id and r.granting);
 end
 $$;
 
@@ -169,67 +180,49 @@ $$;
 -- with outcome succeeded, failed, cancelled or handed_back. `delayMs` is the back-off, or how long a job handed back waits.
 -- The verdict is 'fenced' when the lease is not current any more; nothing of the item is kept then.
 create function commit_jobs(p_secret text, p_items jsonb) returns table (job_id uuid, verdict text, status text)
-language plpgsql security definer set search_path = longshore, pg_temp as $$
+language plpgsql security definer set search_path = longshore, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
   v_pool pools := pool_of(p_secret);
-  v_job jobs;
-  v_item record;
-  v_changed uuid[] := '{}';
+  v_settlements settlement[];
 begin
-  for v_item in
-    select (i->>'id')::uuid as id, (i->>'lease')::bigint as lease, i->>'outcome' as outcome, i->'result' as result,
-      i->'error' as error, coalesce((i->>'delayMs')::double precision, 0) as delay_ms, i->'blobs' as blobs
-    from jsonb_array_elements(p_items) i order by 1
-  loop
-    job_id := v_item.id;
-    select * into v_job from jobs j where j.id = v_item.id and j.lease = v_item.lease and j.lease_until is not null
-      and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
-    if v_job.id is null then
-      -- The answer to an earlier call with the same outcome may have been lost: say what became of it.
-      select a.outcome into verdict from attempts a where a.job_id = v_item.id and a.lease = v_item.lease
-        and exists (select from jobs j where j.id = v_item.id and j.namespace = v_pool.namespace);
-      verdict := case when verdict = v_item.outcome then 'committed' else 'fenced' end;
-      status := (select j.status from jobs j where j.id = v_item.id and j.namespace = v_pool.namespace);
-      return next;
-      continue;
-    end if;
-    if v_job.cancel_requested_at is not null and v_item.outcome <> 'failed' then
-      perform add_attempt(v_job, 'cancelled', v_item.error);
-      perform finish_job(v_job, 'CANCELLED', null, null);
-      status := 'CANCELLED';
-    elsif v_item.outcome = 'succeeded' then
-      perform add_attempt(v_job, 'succeeded', null);
-      perform finish_job(v_job, 'SUCCESS', v_item.result, null);
-      insert into job_blobs (job_id, n, role, blob_id, name, media_type)
-        select v_job.id, b.n, 'result', (b.blob->>'blobId')::uuid, b.blob->>'name', b.blob->>'mediaType'
-        from jsonb_array_elements(v_item.blobs) with ordinality as b(blob, n)
-        where exists (select from blobs s where s.id = (b.blob->>'blobId')::uuid and s.namespace = v_job.namespace);
-      status := 'SUCCESS';
-    elsif v_item.outcome = 'handed_back' then
-      perform add_attempt(v_job, 'handed_back', v_item.error);
-      perform reopen_job(v_job, 'interrupted', null, v_item.delay_ms, false, false);
-      status := 'PROCESS';
-    elsif v_item.outcome = 'cancelled' or v_job.cancel_requested_at is not null then
-      perform add_attempt(v_job, 'cancelled', v_item.error);
-      perform finish_job(v_job, 'CANCELLED', null, null);
-      status := 'CANCELLED';
-    elsif (v_item.error->>'retryable')::boolean and v_job.failures < v_job.retries then
-      perform add_attempt(v_job, 'failed', v_item.error);
-      perform reopen_job(v_job, 'retrying', v_item.error,
-        coalesce(nullif(v_item.delay_ms, 0), backoff_ms(v_job.backoff_base_ms, v_job.backoff_max_ms, v_job.failures + 1)), true, false);
-      status := 'PROCESS';
-    else
-      perform add_attempt(v_job, 'failed', v_item.error);
-      perform finish_job(v_job, 'ERROR', null, v_item.error);
-      status := 'ERROR';
-    end if;
-    verdict := 'committed';
-    v_changed := v_changed || v_job.id;
-    return next;
-  end loop;
-  perform notify_changes(v_changed);
-  perform notify_work();
+  select array_agg(row(d.id,
+    case
+      when d.cancelling and d.outcome <> 'failed' or d.outcome = 'cancelled' then 'CANCELLED'
+      when d.outcome = 'succeeded' then 'SUCCESS'
+      when d.outcome = 'handed_back' then 'reopened'
+      when d.cancelling then 'CANCELLED'
+      when (d.error->>'retryable')::boolean and d.failures < d.retries then 'retrying'
+      else 'ERROR' end,
+    case when d.cancelling and d.outcome <> 'failed' then 'cancelled' else d.outcome end,
+    d.result, d.error,
+    case when d.outcome = 'failed' and d.delay_ms = 0 then backoff_ms(d.backoff_base_ms, d.backoff_max_ms, d.failures + 1) else d.delay_ms end,
+    d.blobs)::settlement)
+  into v_settlements
+  from (
+    select j.*, j.cancel_requested_at is not null as cancelling, i.outcome, i.result, i.error, coalesce(i."delayMs", 0) as delay_ms, i.blobs
+    from (select * from jsonb_to_recordset(p_items) as r(id uuid, lease bigint, outcome text, result jsonb, error jsonb,
+      "delayMs" double precision, blobs jsonb) order by r.id) i
+    cross join lateral (select jobs.id, jobs.failures, jobs.retries, jobs.cancel_requested_at, jobs.backoff_base_ms, jobs.backoff_max_ms
+      from jobs where jobs.id = i.id and jobs.lease = i.lease and jobs.lease_until is not null
+        and jobs.namespace = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
+  ) d;
+  if v_settlements is not null then
+    perform settle_jobs(v_settlements);
+    perform notify_work();
+  end if;
+  return query
+    with settled as materialized (select u.job_id, u.fate from unnest(v_settlements) u)
+    select i.id,
+      case when s.job_id is not null or a.outcome = i.outcome then 'committed' else 'fenced' end,
+      case when s.job_id is null then j.status when s.fate in ('SUCCESS', 'ERROR', 'CANCELLED') then s.fate else 'PROCESS' end
+    from jsonb_to_recordset(p_items) as i(id uuid, lease bigint, outcome text)
+    left join settled s on s.job_id = i.id
+    -- The answer to an earlier call with the same outcome may have been lost: say what became of it.
+    left join lateral (select jobs.status from jobs where s.job_id is null and jobs.id = i.id and jobs.namespace = v_pool.namespace) j on true
+    left join lateral (select attempts.outcome from attempts
+      where s.job_id is null and j.status is not null and attempts.job_id = i.id and attempts.lease = i.lease) a on true;
 end
 $$;
 
