@@ -1,4 +1,5 @@
 import type { Logger } from '../core/logger.ts';
+import { noTracer, type Tracer } from '../core/tracing.ts';
 import { type Dispatch, listUnconfirmed, takeDispatches } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
 import type { JobQueue } from '../queue/job-queue.ts';
@@ -13,6 +14,8 @@ export interface DispatcherOptions {
   db: Database;
   queue: JobQueue;
   logger: Logger;
+  /** Defaults to none. */
+  tracer?: Tracer;
 }
 
 /**
@@ -30,13 +33,29 @@ export class Dispatcher {
   async enqueue(jobs: readonly Dispatch[]): Promise<void> {
     if (jobs.length === 0) return;
     try {
-      await this.#options.queue.enqueue(jobs);
+      await this.#traced(jobs, this.#options.queue.enqueue(jobs));
     } catch (error) {
       this.#options.logger.warn(
         { err: error, jobs: jobs.length },
         'Failed to enqueue jobs: they will be enqueued later',
       );
     }
+  }
+
+  /** A span in the trace of each job that has one, as long as the shared pipeline takes. */
+  async #traced(jobs: readonly Dispatch[], work: Promise<void>): Promise<void> {
+    const { tracer = noTracer } = this.#options;
+    await Promise.all(
+      jobs.map(({ id, type, traceparent }) =>
+        traceparent === null || tracer === noTracer
+          ? work
+          : tracer.span(
+              `enqueue ${type}`,
+              { parent: traceparent, kind: 'producer', attributes: { 'longshore.job.id': id } },
+              () => work,
+            ),
+      ),
+    );
   }
 
   /** Enqueues admitted jobs that are due: those of `ids`, or all. Answers how many. */

@@ -10,11 +10,9 @@ import {
   SpanStatusCode,
   trace,
 } from '@opentelemetry/api';
-import type { BullMQOtel } from 'bullmq-otel';
-
 export interface Tracing {
-  /** To be given to BullMQ's queues and workers; undefined when nothing is exported. */
-  queueTelemetry: BullMQOtel | undefined;
+  /** Whether spans are exported at all. */
+  enabled: boolean;
   /** Sends what is left, for 5 s at most. Call it after all work has ended, or its last spans are lost. */
   shutdown(): Promise<void>;
 }
@@ -24,33 +22,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * Exports traces by OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` (or its variant for traces) is set; does nothing and loads
  * nothing otherwise, because the SDK costs memory and start time. Logs go to the standard output and metrics are
- * scraped, so neither is exported. Spans are our own: module patching does not work for ES modules. Only undici
- * publishes its calls by itself.
+ * scraped, so neither is exported. Spans are our own: see docs/adr/0006-own-spans.md.
  */
 export async function startTracing(options: { serviceName: string; env?: Environment }): Promise<Tracing> {
   const env = options.env ?? process.env;
-  if (!isExportingOn(env)) return { queueTelemetry: undefined, shutdown: async () => {} };
+  if (!isExportingOn(env)) return { enabled: false, shutdown: async () => {} };
   process.env.OTEL_LOGS_EXPORTER = 'none';
   process.env.OTEL_METRICS_EXPORTER = 'none';
-  const [{ NodeSDK }, { getNodeAutoInstrumentations }, { BullMQOtel }] = await Promise.all([
-    import('@opentelemetry/sdk-node'),
-    import('@opentelemetry/auto-instrumentations-node'),
-    import('bullmq-otel'),
-  ]);
-  process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS ??= 'undici';
-  const sdk = new NodeSDK({
-    serviceName: env.OTEL_SERVICE_NAME ?? options.serviceName,
-    instrumentations: [
-      getNodeAutoInstrumentations({
-        '@opentelemetry/instrumentation-undici': { requireParentforSpans: true },
-      }),
-    ],
-  });
+  const { NodeSDK } = await import('@opentelemetry/sdk-node');
+  const sdk = new NodeSDK({ serviceName: env.OTEL_SERVICE_NAME ?? options.serviceName });
   sdk.start();
-  const queueTelemetry = new BullMQOtel({ tracerName: 'longshore' });
-  // Without root() the library's endless loops would hang on the span that was active when they began.
-  Object.assign(queueTelemetry.contextManager, { root: () => ROOT_CONTEXT });
-  return { queueTelemetry, shutdown: () => settleWithin(sdk.shutdown(), 5_000) };
+  return { enabled: true, shutdown: () => settleWithin(sdk.shutdown(), 5_000) };
 }
 
 function isExportingOn(env: Environment): boolean {

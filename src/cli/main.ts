@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { ConfigError } from '../config/config.ts';
+import { addAdminCommands } from './admin-commands.ts';
+import { addProcessCommands } from './process-commands.ts';
+
+/** A mistake of the caller: shown without a stack. */
+const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
+
+const program = new Command('longshore')
+  .description(
+    'Runs jobs that come over REST, by kubectl or by a schedule, on a queue, and loses none of them.',
+  )
+  .showHelpAfterError('Run with --help to see what is possible.')
+  .configureHelp({ sortSubcommands: false });
+
+addProcessCommands(program);
+addAdminCommands(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const expected = error instanceof ConfigError || (error instanceof Error && EXPECTED.has(error.name));
+  console.error(expected ? (error as Error).message : error);
+  process.exitCode = 1;
+}

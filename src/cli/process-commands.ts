@@ -1,0 +1,69 @@
+import type { Command } from 'commander';
+import { type Config, loadConfig } from '../config/config.ts';
+import { migrate } from '../ledger/migrate.ts';
+import { waitForDependency } from '../lifecycle/wait-for.ts';
+import { createLogger } from '../telemetry/logger.ts';
+
+/** The processes of Longshore. Each loads only its own code: a worker never loads the Kubernetes client. */
+export function addProcessCommands(program: Command): void {
+  program
+    .command('api')
+    .description('run the REST API')
+    .action(async () => {
+      const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL', 'LONGSHORE_REDIS_URL']);
+      const { runApi } = await import('../api/main.ts');
+      const { createApiTelemetry } = await import('./api-telemetry.ts');
+      await runApi(config, await createApiTelemetry(config));
+    });
+  program
+    .command('controller')
+    .description('run the controller: admission, recovery, schedules, webhooks')
+    .action(async () => {
+      const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL', 'LONGSHORE_REDIS_URL']);
+      const { runController } = await import('../controller/main.ts');
+      await runController(config);
+    });
+  program
+    .command('worker')
+    .description('run a worker of the shipped types')
+    .action(async () => {
+      const config = loadConfig(process.env, [
+        'LONGSHORE_WORKER_POSTGRES_URL',
+        'LONGSHORE_REDIS_URL',
+        'LONGSHORE_WORKER_POOL_SECRET',
+      ]);
+      const { runWorker } = await import('../worker/main.ts');
+      const { createShippedHandlers } = await import('../types/handlers.ts');
+      await runWorker(config, (settings) => createShippedHandlers(handlerSettings(settings)));
+    });
+  program
+    .command('migrate')
+    .description('bring the ledger up to date; any number may run at once')
+    .option('--wait <seconds>', 'how long to wait for PostgreSQL', '60')
+    .action(async (options: { wait: string }) => {
+      const config = loadConfig(process.env, ['LONGSHORE_MIGRATE_POSTGRES_URL']);
+      const logger = createLogger({ name: 'migrate', level: config.log.level });
+      const signal = AbortSignal.timeout(Number(options.wait) * 1_000);
+      const waiting = { logger, signal, probeTimeoutMs: 300_000 };
+      const names = await waitForDependency(
+        'PostgreSQL',
+        () => migrate(config.postgres.migrateUrl, logger),
+        waiting,
+      );
+      if (names.length === 0) logger.info({}, 'Found the ledger up to date');
+    });
+}
+
+function handlerSettings({ providers }: Config): object {
+  return {
+    contractSource: {
+      etherscan: {
+        baseUrl: providers.etherscanUrl,
+        apiKey: providers.etherscanApiKey,
+        perSecond: providers.etherscanCallsPerSecond,
+        perDay: providers.etherscanCallsPerDay,
+      },
+      sourcify: { baseUrl: providers.sourcifyUrl },
+    },
+  };
+}
