@@ -1,9 +1,11 @@
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { noTracer } from '../core/tracing.ts';
 import type { ApiDeps } from './deps.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { answerErrors } from './middleware/errors.ts';
 import { observe } from './middleware/observe.ts';
+import { trace } from './middleware/trace.ts';
 import { allowedMethods } from './operations.ts';
 import { Problem } from './problem.ts';
 import { contractRoutes } from './routes/contracts.ts';
@@ -23,6 +25,7 @@ export function createApp(deps: ApiDeps): Express {
   app.disable('x-powered-by').disable('etag').disable('query parser');
   app.enable('case sensitive routing').enable('strict routing');
   app.use(observe(deps));
+  if (deps.tracer !== noTracer) app.use(trace(deps));
   app.use(securityHeaders());
   app.use('/v1', authenticate(deps));
   // Those that are asked most come first: Express goes through its routes one by one.

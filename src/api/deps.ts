@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Tracer } from '../core/tracing.ts';
 import type { WebhookPolicy } from '../core/webhook-url.ts';
 import type { JobAcceptor } from '../ledger/accept.ts';
 import type { Database } from '../ledger/database.ts';
@@ -50,8 +51,7 @@ export interface ApiDeps {
   clock: Clock;
   /** Of the program, for the OpenAPI document. */
   version: string;
-  /** The `traceparent` of the active span; null without tracing. */
-  currentTraceparent(): string | null;
+  tracer: Tracer;
 }
 
 export function principalOf(res: Response): Principal {
@@ -62,8 +62,12 @@ const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}
 
 /** The trace that a job belongs to: the active span's, else the one that the client sent. */
 export function traceparentOf(deps: ApiDeps, req: Request): string | null {
-  const active = deps.currentTraceparent();
+  const active = deps.tracer.traceparent();
   if (active !== null) return active;
+  return sentTraceparent(req);
+}
+
+export function sentTraceparent(req: Request): string | null {
   const sent = req.headers.traceparent;
   return typeof sent === 'string' && TRACEPARENT.test(sent) ? sent : null;
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { systemClock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Tracer } from '../core/tracing.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
@@ -14,8 +15,7 @@ export interface ApiTelemetry {
   metrics: ApiMetrics;
   /** The metrics of the process as text, with their media type. */
   renderMetrics(): Promise<{ contentType: string; body: string }>;
-  /** The `traceparent` of the active span; null without tracing. */
-  currentTraceparent(): string | null;
+  tracer: Tracer;
   /** Sends what is left of the traces. */
   stop(): Promise<void>;
 }
@@ -58,7 +58,7 @@ export async function runApi(config: Config, telemetry: ApiTelemetry): Promise<v
     logger,
     metrics: telemetry.metrics,
     clock: systemClock,
-    currentTraceparent: () => telemetry.currentTraceparent(),
+    tracer: telemetry.tracer,
     signal: shutdown.signal,
   });
   shutdown.add('api', () => api.stop(), 10_000);

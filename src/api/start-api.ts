@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { JobType } from '../core/job-type.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Tracer } from '../core/tracing.ts';
 import type { WebhookPolicy } from '../core/webhook-url.ts';
 import { JobAcceptor } from '../ledger/accept.ts';
 import { API_KEY_SCOPES, findApiKey } from '../ledger/api-keys.ts';
@@ -36,8 +37,7 @@ export interface ApiOptions {
   logger: Logger;
   metrics: ApiMetrics;
   clock: Clock;
-  /** The `traceparent` of the active span; null without tracing. */
-  currentTraceparent(): string | null;
+  tracer: Tracer;
   /** Ends the waiting for PostgreSQL. */
   signal: AbortSignal;
 }
@@ -79,7 +79,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const jobs = new JobReader({ db, cache, clock });
   const events = new EventHub({ list: (cursors) => listEvents(db, cursors), logger });
   const listener = listenForChanges(options, jobs, events);
-  const { limits, webhooks, metrics, version, currentTraceparent } = options;
+  const { limits, webhooks, metrics, version, tracer } = options;
   const types = new TypeCatalogue({
     shipped: options.types,
     find: (ns, name) => findJobType(db, ns, name),
@@ -99,7 +99,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     logger,
     clock,
     version,
-    currentTraceparent,
+    tracer,
   });
   const { server, url } = await listen(app, {
     host: options.host,

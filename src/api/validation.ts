@@ -5,16 +5,25 @@ import { invalidInput, type ProblemError } from './problem.ts';
 /** How many mistakes one answer lists. */
 export const MAX_ERRORS = 20;
 
-/** The mistakes that zod found, below `base`; an unknown key is reported at its own place. */
+/** The mistakes that zod found, below `base`, the first at each place; an unknown key is reported at its own. */
 export function toProblemErrors(issues: readonly z.core.$ZodIssue[], base = ''): ProblemError[] {
-  return issues
-    .flatMap((issue) => {
-      const pointer = base + toPointer(issue.path);
-      return issue.code === 'unrecognized_keys'
+  const errors = new Map<string, ProblemError>();
+  for (const issue of issues) {
+    const pointer = base + toPointer(issue.path);
+    const found =
+      issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => ({ pointer: pointer + toPointer([key]), detail: 'is not known here' }))
-        : [{ pointer, detail: issue.message }];
-    })
-    .slice(0, MAX_ERRORS);
+        : [{ pointer, detail: detailOf(issue) }];
+    for (const error of found) if (!errors.has(error.pointer)) errors.set(error.pointer, error);
+  }
+  return [...errors.values()].slice(0, MAX_ERRORS);
+}
+
+function detailOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
+  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+    ? 'is missing'
+    : issue.message;
 }
 
 /** `value` as the schema has it; throws an `InvalidInput` problem otherwise. */
