@@ -82,7 +82,10 @@ async function guard(signal, work) {
 /** Puts the server's words at the field that its pointer names. */
 function markField(problem) {
   const pointer = problem?.errors?.[0]?.pointer;
-  for (const [id, name] of [['contract-address', '/address'], ['contract-chain', '/chainId']]) {
+  for (const [id, name] of [
+    ['contract-address', '/address'],
+    ['contract-chain', '/chainId'],
+  ]) {
     if (pointer === name) byId(id).setAttribute('aria-invalid', 'true');
     else byId(id).removeAttribute('aria-invalid');
   }
@@ -112,12 +115,21 @@ function drawState(job, signal) {
   if (!isFinal(job)) {
     const bar = h('progress', { max: 1, 'aria-label': 'Progress of the contract' });
     setProgress(bar, job.status === 'PROCESS' ? (job.progress?.fraction ?? 0) : null);
-    const cancel = button('Cancel', 'stop', act(() => cancelJob(job.id)), job.cancelRequested);
+    const cancel = button(
+      'Cancel',
+      'stop',
+      act(() => cancelJob(job.id)),
+      job.cancelRequested,
+    );
     state.replaceChildren(h('div.state-line', {}, h('p', {}, progressSentence(job)), cancel), bar);
     return;
   }
   const problem = jobProblem(job);
-  const retry = button('Retry', 'turn', act(async () => follow(await retryJob(job.id), signal)));
+  const retry = button(
+    'Retry',
+    'turn',
+    act(async () => follow(await retryJob(job.id), signal)),
+  );
   const line = h('div.state-line', {}, statusBadge(job), job.status === 'SUCCESS' ? null : retry);
   state.replaceChildren(line, ...(problem === null ? [] : [problemView(new ApiProblem(problem))]));
 }

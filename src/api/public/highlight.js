@@ -7,7 +7,8 @@ const KEYWORDS = new Set(
   ),
 );
 const TYPE = /^(address|bool|string|bytes\d*|u?int\d*|u?fixed\w*|true|false|wei|gwei|ether)$/;
-const TOKEN = /(\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(\b\d[\w.]*)|([A-Za-z_$][\w$]*)/g;
+const TOKEN =
+  /(\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(\b\d[\w.]*)|([A-Za-z_$][\w$]*)/g;
 
 /** Solidity and Yul with quiet colours: text nodes and spans, never markup from the file. */
 export function highlight(path, text) {

@@ -112,7 +112,9 @@ export class ImageCard {
     setProgress(bar, job.status === 'PROCESS' ? 0.5 + (job.progress?.fraction ?? 0) / 2 : 0.5);
     if (!isFinal(job)) {
       this.#sayState(progressSentence(job));
-      this.#offer(button('Cancel', 'stop', (event) => this.#cancel(event.currentTarget), job.cancelRequested));
+      this.#offer(
+        button('Cancel', 'stop', (event) => this.#cancel(event.currentTarget), job.cancelRequested),
+      );
       return;
     }
     state.replaceChildren(statusBadge(job));
@@ -153,7 +155,13 @@ export class ImageCard {
     const small = result.bytes <= MAX_THUMBNAIL_BYTES;
     const bytes = small ? await callBlob(path) : null;
     this.#offer(
-      button('Download', 'down', async () => saveBlob(bytes ?? (await callBlob(path)), result.name), false, 'primary'),
+      button(
+        'Download',
+        'down',
+        async () => saveBlob(bytes ?? (await callBlob(path)), result.name),
+        false,
+        'primary',
+      ),
     );
     if (bytes === null || NOT_DRAWABLE.has(result.format)) {
       frame.replaceChildren(h('span.thumb-word', {}, result.format));
@@ -169,7 +177,9 @@ export class ImageCard {
   #show(picture, blob) {
     const url = URL.createObjectURL(blob);
     picture.addEventListener('load', () => URL.revokeObjectURL(url), { once: true });
-    picture.addEventListener('error', () => picture.replaceWith(h('span.thumb-word', {}, 'no preview')), { once: true });
+    picture.addEventListener('error', () => picture.replaceWith(h('span.thumb-word', {}, 'no preview')), {
+      once: true,
+    });
     picture.src = url;
   }
 

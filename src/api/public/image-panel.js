@@ -76,7 +76,8 @@ function showQuality() {
 
 function describeSubmit(count, format) {
   const what = count === 1 ? '1 picture' : `${count} pictures`;
-  byId('image-submit').textContent = count === 0 ? 'Choose pictures' : `Convert ${what} to ${format.toUpperCase()}`;
+  byId('image-submit').textContent =
+    count === 0 ? 'Choose pictures' : `Convert ${what} to ${format.toUpperCase()}`;
 }
 
 function drawChosen(files, onRemove) {

@@ -77,7 +77,11 @@ function facts(source) {
     {},
     h('h3.source-name', { tabindex: '-1' }, source.name || 'Contract'),
     h('p.address', {}, source.address),
-    h('dl.facts', {}, items.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
+    h(
+      'dl.facts',
+      {},
+      items.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
+    ),
   );
 }
 
@@ -88,17 +92,26 @@ function describeImplementation(implementation) {
 }
 
 function zipButton(source) {
-  const control = button('Download zip', 'down', async () => {
-    control.disabled = true;
-    try {
-      const path = `/v1/contracts/${source.chainId}/${source.address}/source`;
-      saveBlob(await callBlob(path, { Accept: 'application/zip' }), `${source.chainId}-${source.address}.zip`);
-      announce('The zip is downloaded');
-    } catch (error) {
-      byId('contract-state').replaceChildren(problemView(error));
-    } finally {
-      control.disabled = false;
-    }
-  }, false, 'primary');
+  const control = button(
+    'Download zip',
+    'down',
+    async () => {
+      control.disabled = true;
+      try {
+        const path = `/v1/contracts/${source.chainId}/${source.address}/source`;
+        saveBlob(
+          await callBlob(path, { Accept: 'application/zip' }),
+          `${source.chainId}-${source.address}.zip`,
+        );
+        announce('The zip is downloaded');
+      } catch (error) {
+        byId('contract-state').replaceChildren(problemView(error));
+      } finally {
+        control.disabled = false;
+      }
+    },
+    false,
+    'primary',
+  );
   return control;
 }
