@@ -24,6 +24,8 @@ export interface DispatcherOptions {
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
+  /** Jobs may be marked in the ledger and not on a queue: an answer or Redis was lost since the last full look. */
+  #isInDoubt = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -35,6 +37,7 @@ export class Dispatcher {
     try {
       await this.#traced(jobs, this.#options.queue.enqueue(jobs));
     } catch (error) {
+      this.#isInDoubt = true;
       this.#options.logger.warn(
         { err: error, jobs: jobs.length },
         'Failed to enqueue jobs: they will be enqueued later',
@@ -58,14 +61,23 @@ export class Dispatcher {
     );
   }
 
+  /** Runs a statement that marks jobs. Its answer may be lost after it was executed: then the next round looks at all. */
+  async mark(statement: () => Promise<Dispatch[]>): Promise<Dispatch[]> {
+    try {
+      return await statement();
+    } catch (error) {
+      this.#isInDoubt = true;
+      throw error;
+    }
+  }
+
   /** Enqueues admitted jobs that are due: those of `ids`, or all. Answers how many. */
   async dispatch(ids?: readonly string[]): Promise<number> {
-    let total = 0;
+    let total = this.#isInDoubt ? await this.resync(0) : 0;
     for (;;) {
-      const jobs = await takeDispatches(this.#options.db, {
-        limit: BATCH,
-        ...(ids === undefined ? {} : { ids }),
-      });
+      const jobs = await this.mark(() =>
+        takeDispatches(this.#options.db, { limit: BATCH, ...(ids === undefined ? {} : { ids }) }),
+      );
       await this.enqueue(jobs);
       total += jobs.length;
       if (jobs.length < BATCH) return total;
@@ -74,6 +86,17 @@ export class Dispatcher {
 
   /** Enqueues again what the ledger believes to be on a queue and is not. Answers how many. */
   async resync(olderThanMs = UNCONFIRMED_AFTER_MS): Promise<number> {
+    const wasInDoubt = this.#isInDoubt;
+    if (olderThanMs === 0) this.#isInDoubt = false;
+    try {
+      return await this.#repair(olderThanMs);
+    } catch (error) {
+      this.#isInDoubt ||= wasInDoubt || olderThanMs === 0;
+      throw error;
+    }
+  }
+
+  async #repair(olderThanMs: number): Promise<number> {
     const unconfirmed = await listUnconfirmed(this.#options.db, olderThanMs, 5_000);
     let repaired = 0;
     for (let start = 0; start < unconfirmed.length; start += BATCH) {

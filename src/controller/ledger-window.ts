@@ -14,7 +14,7 @@ export class LedgerWindow implements Window {
   }
 
   async admit(allotments: readonly Allotment[]): Promise<number> {
-    const jobs = await admitJobs(this.#db, allotments, { dispatch: true });
+    const jobs = await this.#dispatcher.mark(() => admitJobs(this.#db, allotments, { dispatch: true }));
     await this.#dispatcher.enqueue(jobs);
     return jobs.length;
   }

@@ -87,6 +87,12 @@ export function isUnavailable(error: unknown): boolean {
   return isConnectionError(error);
 }
 
+/** Whether PostgreSQL refuses the very data (a NUL in a text, JSON too deep): the same statement will never pass. */
+export function isDataRefused(error: unknown): boolean {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' && /^(22|54)[0-9A-Z]{3}$/.test(code);
+}
+
 const SOCKET_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',

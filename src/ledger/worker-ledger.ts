@@ -118,10 +118,14 @@ export class WorkerLedger {
       '/* claim */ select * from longshore.claim_jobs($1, $2, $3, $4)',
       [secret, workerId, leaseSeconds, JSON.stringify(requests)],
     );
-    const byId = new Map(rows.map((row) => [row.job_id, row]));
+    // A stale entry and a current one of the same job may come in one batch: each answer goes to its own request.
+    const byId = Map.groupBy(rows, (row) => row.job_id);
     return requests.map((request) => {
-      const row = byId.get(request.id);
+      const answers = byId.get(request.id) ?? [];
+      const granted = answers.find((row) => row.verdict === 'claimed' && row.lease === request.lease + 1);
+      const row = granted ?? answers.find(({ verdict }) => verdict !== 'claimed');
       if (row === undefined) return { refused: 'missing' };
+      answers.splice(answers.indexOf(row), 1);
       return row.verdict === 'claimed' ? toClaimedJob(row) : { refused: row.verdict };
     });
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HandBackError, TerminalError } from '../core/errors.ts';
+import { HandBackError, sanitizeText, TerminalError } from '../core/errors.ts';
 import type { BlobReader, HandlerContext, JobBlobs, TakeBudget } from '../core/handler.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
@@ -40,7 +40,11 @@ export function createHandlerContext(options: HandlerContextOptions): HandlerCon
     fetch: createHandlerFetch({ signal, tracer: options.tracer }),
     takeBudget: createTakeBudget(ledger, signal),
     progress(fraction, message = '') {
-      options.onProgress(Math.min(1, Math.max(0, Number.isFinite(fraction) ? fraction : 0)), message);
+      // One text that PostgreSQL refuses would keep all leases of the worker from being renewed.
+      options.onProgress(
+        Math.min(1, Math.max(0, Number.isFinite(fraction) ? fraction : 0)),
+        sanitizeText(message),
+      );
     },
   };
 }

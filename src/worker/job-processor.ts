@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Batcher } from '../core/batcher.ts';
-import { HandBackError, RetryableError, toJobError } from '../core/errors.ts';
+import { HandBackError, RetryableError, sanitizeText, toJobError } from '../core/errors.ts';
 import type { Registration } from '../core/handler.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
+import { isDataRefused, isUnavailable } from '../ledger/database.ts';
 import type {
   ClaimedJob,
   ClaimRefusal,
@@ -44,12 +45,14 @@ export class JobProcessor {
   readonly #claims: Batcher<ClaimRequest, ClaimedJob | { refused: ClaimRefusal }>;
   readonly #commits: Batcher<Commit, Committed>;
   readonly #stopping = new AbortController();
+  /** Suggestions whose claim is under way, so that the same one twice is not granted twice. */
+  readonly #claiming = new Set<string>();
 
   constructor(options: JobProcessorOptions) {
     this.#options = options;
     this.#registrations = new Map(options.registrations.map((r) => [r.type.name, r]));
     // One batch of each kind at a time: the two connections of a worker are enough, and the batches grow under load.
-    const shared = { concurrency: 1, isIndivisible: () => true };
+    const shared = { concurrency: 1, isIndivisible: isUnavailable };
     this.#claims = new Batcher({
       flush: (requests) => options.ledger.claim(requests),
       maxDelayMs: 1,
@@ -71,9 +74,12 @@ export class JobProcessor {
   /** Takes one suggestion of the queue to its end. Resolves also when it is refused or the job fails. */
   async process(suggestion: ClaimRequest & { type: string }): Promise<void> {
     // The queue may suggest again what we are running: a stall check of a busy Redis does.
-    if (this.#options.leases.has(suggestion.id)) return;
-    const claimedAtMs = performance.now();
-    const job = await this.#claim({ id: suggestion.id, lease: suggestion.lease });
+    const key = `${suggestion.id}/${suggestion.lease}`;
+    if (this.#options.leases.has(suggestion.id) || this.#claiming.has(key)) return;
+    this.#claiming.add(key);
+    const { job, claimedAtMs } = await this.#claim({ id: suggestion.id, lease: suggestion.lease }).finally(
+      () => this.#claiming.delete(key),
+    );
     if ('refused' in job) {
       this.#options.observer.refused(suggestion.type, job.refused);
       this.#options.logger.debug({ job_id: suggestion.id, reason: job.refused }, 'Dropped a queue entry');
@@ -189,12 +195,18 @@ export class JobProcessor {
   }
 
   /** Claims, waiting for a ledger that is away: the queue entry must not be spent on its outage. */
-  async #claim(request: ClaimRequest): Promise<ClaimedJob | { refused: ClaimRefusal }> {
+  async #claim(request: ClaimRequest): Promise<{
+    job: ClaimedJob | { refused: ClaimRefusal };
+    /** Our clock before the call that was answered: the lease is counted from there, not from an outage before it. */
+    claimedAtMs: number;
+  }> {
     let delayMs = 100;
     let again = false;
     for (;;) {
+      const claimedAtMs = performance.now();
       try {
-        return await this.#claims.add(again ? { ...request, again } : request);
+        const job = await this.#claims.add(again ? { ...request, again } : request);
+        return { job, claimedAtMs };
       } catch (error) {
         again = true;
         this.#options.logger.warn({ err: error, job_id: request.id }, 'Failed to claim a job: trying again');
@@ -211,6 +223,9 @@ export class JobProcessor {
       try {
         return await this.#commits.add({ id: job.id, lease: job.lease, ...outcome });
       } catch (error) {
+        // Trying again what is refused for its contents would keep the job, and its lease, for ever.
+        if (isDataRefused(error) && outcome.outcome === 'succeeded')
+          return this.#commit(job, toRefused(error));
         this.#options.leases.assertHeld(job.id);
         this.#options.logger.warn({ err: error, job_id: job.id }, 'Failed to commit a job: trying again');
         await sleep(delayMs, undefined, { signal: this.#stopping.signal });
@@ -227,6 +242,11 @@ function toSuccess(result: unknown, blobs: ProducedBlob[]): Outcome {
     return { outcome: 'failed', error: { code: 'ResultTooLarge', message, retryable: false } };
   }
   return { outcome: 'succeeded', result: result ?? null, blobs };
+}
+
+function toRefused(error: unknown): Outcome {
+  const message = sanitizeText(`The ledger cannot store the result: ${(error as Error).message}`);
+  return { outcome: 'failed', error: { code: 'ResultNotStorable', message, retryable: false } };
 }
 
 function toStopped(reason: StopReason, job: ClaimedJob): Outcome | null {
