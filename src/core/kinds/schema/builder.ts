@@ -136,6 +136,29 @@ export function quantity(description?: string): Schema<string | number> {
   };
 }
 
+/**
+ * An object of any shape, all of whose edits a rule on its parent can see, as `dyn(self).x == dyn(oldSelf).x`.
+ * With `type: object` CEL compares only the number of keys and the values of keys on both sides, so that a renamed key
+ * passes; without a type it compares the whole. The bounds that nothing can meet say `object` in the type's place: they
+ * let objects and, of all else, only `true` and `false` through.
+ */
+export function opaqueObject(
+  options: Described & { maxProperties: number },
+): Schema<Record<string, unknown>> {
+  return {
+    json: {
+      ...described(options),
+      maxProperties: options.maxProperties,
+      pattern: String.raw`^\b\B(an object, such as {"address": "0x1"})$`,
+      minItems: 1,
+      maxItems: 0,
+      minimum: 1,
+      maximum: 0,
+      'x-kubernetes-preserve-unknown-fields': true,
+    },
+  };
+}
+
 /** An object of any shape: the API server keeps it as it is and sees nothing of it. */
 export function untyped(options: Described & { maxProperties?: number }): Schema<Record<string, unknown>> {
   return {

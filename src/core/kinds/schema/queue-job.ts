@@ -6,7 +6,7 @@ import {
   type QueueJobStatus,
   type ResultRef,
 } from '../queue-job.ts';
-import { bool, choice, int, object, optional, type Rule, text, time } from './builder.ts';
+import { bool, choice, int, object, opaqueObject, optional, type Rule, text, time } from './builder.ts';
 import { statusBase } from './common.ts';
 import { jobTemplateProperties } from './job-template.ts';
 
@@ -25,11 +25,19 @@ const IMMUTABLE = [
   'labels',
 ] as const satisfies readonly (keyof QueueJobSpec)[];
 
+/** CEL sees the whole of an untyped field only through `dyn`; see `opaqueObject`. */
+function view(object: 'self' | 'oldSelf', field: string): string {
+  return field === 'input' ? `dyn(${object}).input` : `${object}.${field}`;
+}
+
 /** Neither added, nor removed, nor changed. */
 function immutable(field: (typeof IMMUTABLE)[number]): Rule {
-  const same = `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`;
+  const [now, before] = [view('self', field), view('oldSelf', field)];
   return {
-    rule: field === 'type' ? 'self.type == oldSelf.type' : same,
+    rule:
+      field === 'type'
+        ? `${now} == ${before}`
+        : `has(${now}) == has(${before}) && (!has(${now}) || ${now} == ${before})`,
     message: `${field} cannot be changed; only suspend and cancel can: make another QueueJob`,
     fieldPath: `.${field}`,
   };
@@ -38,6 +46,12 @@ function immutable(field: (typeof IMMUTABLE)[number]): Rule {
 const spec = object<QueueJobSpec>(
   {
     ...jobTemplateProperties,
+    input: optional(
+      opaqueObject({
+        description: 'What the schema of the type asks for: an object of at most 8 KiB of JSON.',
+        maxProperties: 1_024,
+      }),
+    ),
     inputRef: optional(
       object<InputRef>(
         {
@@ -69,7 +83,10 @@ const spec = object<QueueJobSpec>(
   },
   {
     rules: [
-      { rule: '!(has(self.input) && has(self.inputRef))', message: 'input and inputRef exclude each other' },
+      {
+        rule: '!(has(dyn(self).input) && has(self.inputRef))',
+        message: 'input and inputRef exclude each other',
+      },
       {
         rule: '!has(oldSelf.cancel) || !oldSelf.cancel || has(self.cancel)',
         message: 'a cancelled job stays cancelled: make another QueueJob',
