@@ -34,6 +34,7 @@ export function pageRoutes(version: string): Router {
       redirect: false,
       setHeaders: (res) => {
         res.setHeader('Content-Security-Policy', PAGE_POLICY);
+        res.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
         res.setHeader('Cache-Control', 'no-cache');
       },
     }),
