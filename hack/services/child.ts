@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
@@ -23,8 +24,10 @@ export interface ChildOptions {
   args: string[];
   /** Signal that ends the program in good order. */
   stopSignal: 'INT' | 'TERM';
-  /** What the program prints goes to this file. */
+  /** What the program prints goes to this file; with `onLine` only what it prints as errors. */
   logFile: string;
+  /** Called with each line of the program's standard output. */
+  onLine?(line: string): void;
   env?: NodeJS.ProcessEnv;
   user?: { uid: number; gid: number } | undefined;
 }
@@ -59,8 +62,10 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   exit.catch(() => {});
   const guard = shell.stdio[3];
   guard?.on('error', () => {});
-  const [line] = (await once(shell.stdout as NonNullable<typeof shell.stdout>, 'data')) as [Buffer];
-  const pid = Number.parseInt(line.toString(), 10);
+  const lines = createInterface({ input: shell.stdout as NonNullable<typeof shell.stdout> });
+  const [line] = (await once(lines, 'line')) as [string];
+  const pid = Number.parseInt(line, 10);
+  lines.on('line', (text) => options.onLine?.(text));
   const end = async (signal: NodeJS.Signals, timeoutMs: number) => {
     if (!exited) send(pid, signal);
     const timeout = new AbortController();
