@@ -1,4 +1,4 @@
-import { planAdmission, typeShare, type WindowDemand } from '../core/window.ts';
+import { planAdmission, reservedPlaces, typeShare, type WindowDemand } from '../core/window.ts';
 import { type Allotment, countWaiting, countWindow, releaseDelayed } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
 import { listTypeRates } from '../ledger/job-types.ts';
@@ -16,6 +16,11 @@ export interface AdmissionOptions {
 
 /** Served types and rates change slowly: while something is served they are read at most this often. */
 const SERVED_TTL_MS = 1_000;
+
+/** A demand with the waiting jobs that hold a place already. */
+interface PlacedDemand extends WindowDemand {
+  placed: number;
+}
 
 interface Key {
   namespace: string;
@@ -46,15 +51,15 @@ export class Admission {
 
     const allotments: Allotment[] = [];
     for (const [namespace, ofNamespace] of Map.groupBy(waiting, (w) => w.namespace)) {
-      const live = uses.filter((use) => use.namespace === namespace);
-      const demands = [...new Set([...ofNamespace, ...live].map((x) => x.type))].map((type): WindowDemand => {
+      const ofWindow = uses.filter((use) => use.namespace === namespace);
+      const demands = ofNamespace.map(({ type, waiting, placed, raised }): PlacedDemand => {
         const key = keyOf({ namespace, type });
-        const wait = ofNamespace.find((w) => w.type === type);
         return {
           type,
-          live: live.find((use) => use.type === type)?.live ?? 0,
-          waiting: wait?.waiting ?? 0,
-          raised: wait?.raised ?? 0,
+          open: ofWindow.find((use) => use.type === type)?.open ?? 0,
+          waiting: waiting - placed,
+          placed,
+          raised,
           share: typeShare({
             capacity: served.types.find((s) => keyOf(s) === key)?.capacity ?? 0,
             startedLastMinute: this.#departures.lastMinute(key),
@@ -62,7 +67,8 @@ export class Admission {
           }),
         };
       });
-      allotments.push(...(await this.#allot(namespace, demands)));
+      const used = ofWindow.reduce((sum, use) => sum + use.live, 0);
+      allotments.push(...(await this.#allot(namespace, used, demands)));
     }
     const admitted = await window.admit(allotments);
     for (const { namespace, type, count } of allotments)
@@ -70,15 +76,18 @@ export class Admission {
     return admitted;
   }
 
-  async #allot(namespace: string, demands: WindowDemand[]): Promise<Allotment[]> {
-    const { window, windowSize } = this.#options;
-    const live = demands.reduce((sum, d) => sum + d.live, 0);
-    const wanted = demands.reduce((sum, d) => sum + Math.max(0, Math.min(d.waiting, d.share - d.live)), 0);
-    const missing = live + wanted - windowSize;
+  async #allot(namespace: string, used: number, demands: readonly PlacedDemand[]): Promise<Allotment[]> {
+    const { window, windowSize: size } = this.#options;
+    const wanted = demands.reduce((sum, d) => sum + Math.max(0, Math.min(d.waiting, d.share - d.open)), 0);
+    const missing = wanted === 0 ? 0 : used + wanted + reservedPlaces(size) - size;
     const freed = missing > 0 ? await window.makeRoom(namespace, missing) : 0;
-    // Freed places belonged to finished jobs; whose they were does not matter to the sum that the plan starts from.
-    const plan = planAdmission(windowSize + freed, demands);
-    return [...plan].map(([type, count]) => ({ namespace, type, count }));
+    const plan = planAdmission({ size, used: used - freed }, demands);
+    return demands.flatMap(({ type, placed, share, open }) => {
+      const places = plan.get(type) ?? 0;
+      // A job that holds a place already needs no other, but its type's share counts for it too.
+      const count = Math.min(places + placed, share - open);
+      return count > 0 ? [{ namespace, type, count, places }] : [];
+    });
   }
 
   async #readServed(): Promise<{ types: ServedType[]; rates: Map<string, number> }> {
@@ -105,9 +114,9 @@ export class Admission {
 class DepartureMeter {
   readonly #types = new Map<string, { live: number; arrived: number; buckets: Map<number, number> }>();
 
-  observe(uses: readonly (Key & { live: number })[]): void {
+  observe(uses: readonly (Key & { open: number })[]): void {
     const second = Math.floor(performance.now() / 1_000);
-    const live = new Map(uses.map((use) => [keyOf(use), use.live]));
+    const live = new Map(uses.map((use) => [keyOf(use), use.open]));
     for (const [key, state] of this.#types) {
       const left = state.live + state.arrived - (live.get(key) ?? 0);
       if (left > 0) state.buckets.set(second, (state.buckets.get(second) ?? 0) + left);

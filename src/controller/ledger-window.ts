@@ -1,5 +1,6 @@
 import { type Allotment, admitJobs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
+import { releaseFinished } from '../ledger/projections.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Window } from './window-port.ts';
 
@@ -19,8 +20,8 @@ export class LedgerWindow implements Window {
     return jobs.length;
   }
 
-  /** Nothing holds a place here once it is finished. */
-  async makeRoom(): Promise<number> {
-    return 0;
+  /** A finished job holds a place here only if a QueueJob showed it, before the cluster was taken away. */
+  async makeRoom(namespace: string, wanted: number): Promise<number> {
+    return (await releaseFinished(this.#db, namespace, wanted)).length;
   }
 }

@@ -1,14 +1,25 @@
 /** A type of a namespace as admission sees it. */
 export interface WindowDemand {
   type: string;
-  /** Jobs of it in the window. */
-  live: number;
-  /** Due jobs of it that wait outside. */
+  /** Its admitted, unfinished jobs: what its share is measured against. */
+  open: number;
+  /** Due jobs of it that wait and hold no place. */
   waiting: number;
   /** … of which have a raised priority. */
   raised: number;
   /** The most of it that the window should hold: what it can start in a minute. */
   share: number;
+}
+
+/** A namespace's window: how many places it has and how many are taken, by finished jobs too while QueueJobs show them. */
+export interface WindowPlaces {
+  size: number;
+  used: number;
+}
+
+/** A tenth of the window is for raised priority alone. */
+export function reservedPlaces(size: number): number {
+  return Math.ceil(size / 10);
 }
 
 /** A type is worth at least this many places, however slow it is. */
@@ -31,17 +42,16 @@ export function typeShare(known: {
  *
  * @returns how many of each type to admit; types that get none are left out.
  */
-export function planAdmission(windowSize: number, demands: readonly WindowDemand[]): Map<string, number> {
-  const live = demands.reduce((sum, demand) => sum + demand.live, 0);
-  const reserve = Math.ceil(windowSize / 10);
+export function planAdmission(window: WindowPlaces, demands: readonly WindowDemand[]): Map<string, number> {
+  const reserve = reservedPlaces(window.size);
   const allotted = new Map<string, number>();
-  const raised = demands.map((d) => ({ type: d.type, want: Math.min(d.raised, d.share - d.live) }));
+  const raised = demands.map((d) => ({ type: d.type, want: Math.min(d.raised, d.share - d.open) }));
   // Raised jobs come first within their type, so places given here and below add up.
-  let free = shareOut(Math.max(0, windowSize - live), raised, allotted);
+  let free = shareOut(Math.max(0, window.size - window.used), raised, allotted);
   free = Math.max(0, free - reserve);
   const rest = demands.map((d) => {
     const given = allotted.get(d.type) ?? 0;
-    return { type: d.type, want: Math.min(d.waiting, d.share - d.live) - given };
+    return { type: d.type, want: Math.min(d.waiting, d.share - d.open) - given };
   });
   shareOut(free, rest, allotted);
   return allotted;

@@ -4,17 +4,17 @@ import type { Queryable } from './database.ts';
 export interface WindowUse {
   namespace: string;
   type: string;
-  /** Jobs of it that count against the window. */
+  /** Jobs of it that hold a place in the window: QueueJobs that are shown, whether admitted, unfinished or not. */
   live: number;
-  /** … of which have never started or wait to start again. */
-  idle: number;
+  /** Admitted, unfinished jobs. */
+  open: number;
 }
 
 /** The window's use, counted in the ledger. */
 export async function countWindow(db: Queryable): Promise<WindowUse[]> {
   const { rows } = await db.query<WindowUse>(
     `/* window */ select namespace, type, count(*)::integer as live,
-       count(*) filter (where finished_at is null and lease_until is null)::integer as idle
+       count(*) filter (where finished_at is null and admitted_at is not null)::integer as open
      from jobs where in_window group by 1, 2`,
   );
   return rows;
@@ -25,7 +25,9 @@ export interface Waiting {
   namespace: string;
   type: string;
   waiting: number;
-  /** … of which have a raised priority. */
+  /** … of which hold a place in the window already: applied QueueJobs. */
+  placed: number;
+  /** … of which have a raised priority and no place yet. */
   raised: number;
 }
 
@@ -36,10 +38,11 @@ export async function countWaiting(
   cap: number,
 ): Promise<Waiting[]> {
   const { rows } = await db.query<Waiting>(
-    `/* waiting */ select s.namespace, s.type, w.waiting::integer, w.raised::integer
+    `/* waiting */ select s.namespace, s.type, w.waiting::integer, w.placed::integer, w.raised::integer
      from unnest($1::text[], $2::text[]) as s(namespace, type),
-     lateral (select count(*) as waiting, count(*) filter (where priority > 0) as raised from (
-       select priority from jobs j where j.namespace = s.namespace and j.type = s.type and j.finished_at is null
+     lateral (select count(*) as waiting, count(*) filter (where in_window) as placed,
+         count(*) filter (where priority > 0 and not in_window) as raised from (
+       select priority, in_window from jobs j where j.namespace = s.namespace and j.type = s.type and j.finished_at is null
          and j.admitted_at is null and not j.suspended and not j.delayed
        order by j.priority desc, j.id limit $3) top) w
      where w.waiting > 0`,
@@ -66,11 +69,14 @@ export interface Allotment {
   namespace: string;
   type: string;
   count: number;
+  /** How many of them may be jobs that hold no place in the window yet. Defaults to all. */
+  places?: number;
 }
 
 /**
  * Admits the first `count` waiting jobs of each type, by priority, then age. With `dispatch` they are marked as put onto
  * the queue in the same statement: the caller enqueues them next, and what is lost between is found by {@link listUnconfirmed}.
+ * Without it they are marked as shown by a QueueJob, which the caller makes next.
  */
 export async function admitJobs(
   db: Queryable,
@@ -80,16 +86,25 @@ export async function admitJobs(
   if (allotments.length === 0) return [];
   const { rows } = await db.query<Dispatch>(
     `/* admit */ with chosen as (
-       select c.id from unnest($1::text[], $2::text[], $3::integer[]) as a(namespace, type, count),
-       lateral (select j.id from jobs j where j.namespace = a.namespace and j.type = a.type and j.finished_at is null
-           and j.admitted_at is null and not j.suspended and not j.delayed
-         order by j.priority desc, j.id limit a.count for update skip locked) c)
-     update jobs j set admitted_at = now(), in_window = true, dispatched_at = case when $4 then now() end
-     from chosen where j.id = chosen.id returning ${DISPATCH_COLUMNS}`,
+       select c.id from unnest($1::text[], $2::text[], $3::integer[], $4::integer[]) as a(namespace, type, count, places),
+       lateral (select w.id from (
+           (select j.id, j.priority from jobs j where j.namespace = a.namespace and j.type = a.type and j.finished_at is null
+              and j.admitted_at is null and not j.suspended and not j.delayed and not j.in_window
+            order by j.priority desc, j.id limit a.places)
+           union all
+           (select j.id, j.priority from jobs j where j.namespace = a.namespace and j.type = a.type and j.finished_at is null
+              and j.admitted_at is null and not j.suspended and not j.delayed and j.in_window
+            order by j.priority desc, j.id limit a.count)) w
+         order by w.priority desc, w.id limit a.count) c)
+     update jobs j set admitted_at = now(), in_window = true, projected = j.projected or not $5,
+       dispatched_at = case when $5 then now() end
+     from chosen where j.id = chosen.id and j.finished_at is null and j.admitted_at is null
+     returning ${DISPATCH_COLUMNS}`,
     [
       allotments.map((a) => a.namespace),
       allotments.map((a) => a.type),
       allotments.map((a) => a.count),
+      allotments.map((a) => a.places ?? a.count),
       options.dispatch,
     ],
   );

@@ -1,0 +1,183 @@
+import { QUEUE_JOB, type QueueJob } from '../core/kinds/queue-job.ts';
+import type { TypeLookup } from '../core/known-type.ts';
+import type { Logger } from '../core/logger.ts';
+import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { ReconcileLoop } from '../kube/reconcile-loop.ts';
+import { Reflector, type ReflectorEvent } from '../kube/reflector.ts';
+import { refKey } from '../kube/resource-type.ts';
+import type { ObjectStore } from '../kube/store.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import type { Database } from '../ledger/database.ts';
+import type { LedgerListener } from '../ledger/listener.ts';
+import { listWindowJobs } from '../ledger/projections.ts';
+import { PeriodicService } from '../lifecycle/service.ts';
+import { Adopter } from './adopter.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { KubernetesWindow } from './kubernetes-window.ts';
+import { QueueJobReconciler } from './queue-job-reconciler.ts';
+import { createQueueJobStore, isWorthReconciling } from './queue-job-store.ts';
+import { QueueJobWriter } from './queue-job-writer.ts';
+import { ServedTypes } from './served-types.ts';
+
+export interface ClusterOptions {
+  client: KubeClient;
+  db: Database;
+  dispatcher: Dispatcher;
+  listener: LedgerListener;
+  types: TypeLookup;
+  webhooks: WebhookPolicy;
+  logger: Logger;
+  /** All namespaces when absent. */
+  namespace?: string;
+  /** Defaults to 60 s. */
+  resyncMs?: number;
+  /** How often QueueJobs whose time is up are looked for. Defaults to 5 s. */
+  expiryMs?: number;
+  unknownTypeGraceMs?: number;
+  onReflectorEvent?(kind: string, event: ReflectorEvent): void;
+  onRound?(service: string, round: { failed: boolean; durationMs: number }): void;
+}
+
+/** Keys that are reconciled at once: most of the time they wait for shared ledger reads. */
+const CONCURRENCY = 64;
+const PAGE = 1_000;
+const MADE_WITHIN_MS = 3_000;
+
+/** The controller's side towards Kubernetes: what is seen there, and the leader's work on it. */
+export class Cluster {
+  readonly window: KubernetesWindow;
+  readonly #options: ClusterOptions;
+  readonly #store: ObjectStore<QueueJob>;
+  readonly #reflector: Reflector<QueueJob>;
+  readonly #writer: QueueJobWriter;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    const { client, db, logger, namespace, onReflectorEvent } = options;
+    this.#store = createQueueJobStore(logger);
+    this.#writer = new QueueJobWriter({ client, db, logger });
+    this.window = new KubernetesWindow({ db, writer: this.#writer, store: this.#store });
+    this.#reflector = new Reflector<QueueJob>({
+      client,
+      type: QUEUE_JOB,
+      store: this.#store,
+      logger,
+      namespace,
+      onEvent: (event) => onReflectorEvent?.('QueueJob', event),
+    });
+  }
+
+  get isSynced(): boolean {
+    return this.#reflector.hasSynced;
+  }
+
+  /** Objects seen, for metrics. */
+  get size(): number {
+    return this.#store.size;
+  }
+
+  /** Begins to watch, leader or not, so that a new leader knows the world already. */
+  start(): void {
+    this.#reflector.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#reflector.stop();
+  }
+
+  /** Reconciles until the signal aborts; resolves when everything has stopped. */
+  async lead(signal: AbortSignal): Promise<void> {
+    const { db, listener, logger } = this.#options;
+    await this.#reflector.waitForSync(signal);
+    const served = new ServedTypes({ db });
+    const reconciler = this.#createReconciler(served);
+    const queue = new WorkQueue();
+    const reconcile = reconciler.reconcile.bind(reconciler);
+    const loop = new ReconcileLoop({
+      name: 'queue-jobs',
+      queue,
+      reconcile,
+      logger,
+      concurrency: CONCURRENCY,
+    });
+
+    const unwatch = this.#store.onChange((change) => {
+      reconciler.onChange(change);
+      if (isWorthReconciling(change)) queue.add(change.key);
+    });
+    const onChanges = (ids: string[]) => {
+      for (const id of ids) this.#enqueueJob(queue, id);
+    };
+    listener.on('changes', onChanges);
+    const services = [
+      this.#service('served-types', 2_000, async () => ({ types: await served.refresh() })),
+      this.#service('queue-job-expiry', this.#options.expiryMs ?? 5_000, async () => ({
+        deleted: await this.window.expire(),
+      })),
+      this.#service('queue-job-resync', this.#options.resyncMs ?? 60_000, () => this.#resync(queue)),
+    ];
+    const onConnected = () => services.at(-1)?.wake();
+    listener.on('connected', onConnected);
+    await served.refresh().catch(() => 0);
+    loop.start();
+    for (const service of services) service.start();
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    }
+    unwatch();
+    listener.off('changes', onChanges).off('connected', onConnected);
+    await Promise.all([...services.map((service) => service.stop()), loop.stop()]);
+  }
+
+  #createReconciler(served: ServedTypes): QueueJobReconciler {
+    const { db, dispatcher, types, webhooks, unknownTypeGraceMs } = this.#options;
+    const writer = this.#writer;
+    const store = this.#store;
+    const adopter = new Adopter({
+      db,
+      store,
+      writer,
+      types,
+      webhooks,
+      ...(unknownTypeGraceMs === undefined ? {} : { unknownTypeGraceMs }),
+    });
+    return new QueueJobReconciler({ db, store, writer, adopter, dispatcher, served });
+  }
+
+  /** A job that no QueueJob shows needs nothing here; one that is being made comes up when it is seen. */
+  #enqueueJob(queue: WorkQueue, id: string): void {
+    for (const { metadata } of this.#store.byIndex('jobId', id)) queue.add(refKey(metadata));
+  }
+
+  /** Looks at every QueueJob, and at every job that should have one: repairs whatever was lost in either direction. */
+  async #resync(queue: WorkQueue): Promise<{ objects: number; missing: number }> {
+    for (const key of this.#store.keys()) queue.add(key);
+    let missing = 0;
+    let afterId: string | null = null;
+    for (;;) {
+      const jobs = await listWindowJobs(this.#options.db, { afterId, limit: PAGE });
+      for (const job of jobs) {
+        if (this.#store.byIndex('jobId', job.id).length > 0) continue;
+        missing += 1;
+        // One that was admitted a moment ago is being made, or is on its way to us.
+        const ageMs = Date.now() - (job.admittedAtMs ?? job.acceptedAtMs);
+        const key = refKey(job.resource ?? { namespace: job.namespace, name: job.id });
+        queue.addAfter(key, Math.max(0, Math.min(MADE_WITHIN_MS, MADE_WITHIN_MS - ageMs)));
+      }
+      if (jobs.length < PAGE) return { objects: this.#store.size, missing };
+      afterId = jobs.at(-1)?.id ?? null;
+    }
+  }
+
+  #service(name: string, intervalMs: number, runOnce: () => Promise<object>): PeriodicService {
+    const { logger, onRound } = this.#options;
+    return new PeriodicService({
+      name,
+      intervalMs,
+      runOnce,
+      logger,
+      onRound: (round) => onRound?.(name, round),
+    });
+  }
+}

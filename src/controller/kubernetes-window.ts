@@ -1,0 +1,64 @@
+import type { QueueJob } from '../core/kinds/queue-job.ts';
+import { refKey } from '../kube/resource-type.ts';
+import type { ObjectStore } from '../kube/store.ts';
+import { type Allotment, admitJobs } from '../ledger/admission.ts';
+import type { Database } from '../ledger/database.ts';
+import { type ReleasedJob, releaseExpired, releaseFinished } from '../ledger/projections.ts';
+import type { QueueJobWriter } from './queue-job-writer.ts';
+import type { Window } from './window-port.ts';
+
+/** QueueJobs whose time is up that are deleted in one batch. */
+const EXPIRY_BATCH = 500;
+
+export interface KubernetesWindowOptions {
+  db: Database;
+  writer: QueueJobWriter;
+  store: ObjectStore<QueueJob>;
+}
+
+/**
+ * The window as QueueJobs: an admitted job is shown by one, and reconciling that puts the job onto its queue. The ledger
+ * notes what is shown before the API server is told, so a crash in between leaves nothing that resync does not find.
+ */
+export class KubernetesWindow implements Window {
+  readonly #options: KubernetesWindowOptions;
+
+  constructor(options: KubernetesWindowOptions) {
+    this.#options = options;
+  }
+
+  async admit(allotments: readonly Allotment[]): Promise<number> {
+    const { db, writer } = this.#options;
+    const jobs = await admitJobs(db, allotments, { dispatch: false });
+    await writer.create(jobs.map((job) => job.id));
+    return jobs.length;
+  }
+
+  async makeRoom(namespace: string, wanted: number): Promise<number> {
+    const released = await releaseFinished(this.#options.db, namespace, wanted);
+    await this.#delete(released);
+    return released.length;
+  }
+
+  /** Deletes the QueueJobs of finished jobs whose time is up. Answers how many. */
+  async expire(): Promise<number> {
+    let total = 0;
+    for (;;) {
+      const released = await releaseExpired(this.#options.db, EXPIRY_BATCH);
+      await this.#delete(released);
+      total += released.length;
+      if (released.length < EXPIRY_BATCH) return total;
+    }
+  }
+
+  /** What is not in the store yet is deleted when it comes up: the ledger says that it shows nothing. */
+  async #delete(released: readonly ReleasedJob[]): Promise<void> {
+    const objects = released.flatMap(({ objectNamespace, objectName, objectUid }) => {
+      const object = this.#options.store.get(refKey({ namespace: objectNamespace, name: objectName }));
+      return object !== undefined && (objectUid === null || object.metadata.uid === objectUid)
+        ? [object]
+        : [];
+    });
+    await this.#options.writer.delete(objects);
+  }
+}

@@ -1,0 +1,160 @@
+import { forEachLimited } from '../core/for-each-limited.ts';
+import { ANNOTATIONS, CANCEL_JOB_FINALIZER } from '../core/kinds/meta.ts';
+import { QUEUE_JOB, type QueueJob, type QueueJobStatus } from '../core/kinds/queue-job.ts';
+import type { Logger } from '../core/logger.ts';
+import { type ManifestSource, toQueueJob } from '../core/queue-job-manifest.ts';
+import { statusPatch } from '../core/queue-job-status.ts';
+import type { KubeClient } from '../kube/client.ts';
+import {
+  isAlreadyExists,
+  isConflict,
+  isForbidden,
+  isNotFound,
+  KubeApiError,
+} from '../kube/kube-api-error.ts';
+import type { KubeObject, ResourceType } from '../kube/resource-type.ts';
+import type { Database } from '../ledger/database.ts';
+import { cancelJobs } from '../ledger/jobs.ts';
+import { readInput, readManifestSources, releaseProjections } from '../ledger/projections.ts';
+
+/** Calls to the API server at once: about what it executes at full speed; more would only wait there. */
+const CONCURRENT_CREATES = 16;
+/** QueueJobs whose sources are read from the ledger at once. */
+const BATCH = 200;
+
+const NAMESPACE: ResourceType = {
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+};
+
+export interface QueueJobWriterOptions {
+  client: KubeClient;
+  db: Database;
+  logger: Logger;
+}
+
+/** Every write to QueueJobs. Each may be repeated, and none touches another object of the same name. */
+export class QueueJobWriter {
+  readonly #options: QueueJobWriterOptions;
+
+  constructor(options: QueueJobWriterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the QueueJobs of jobs; one that is there already is fine, and an applied job needs none. Answers the ids of the jobs that have none now.
+   * Jobs of a namespace that is gone are cancelled.
+   */
+  async create(ids: readonly string[]): Promise<string[]> {
+    const failed: string[] = [];
+    let isAway = false;
+    for (let start = 0; start < ids.length; start += BATCH) {
+      const batch = ids.slice(start, start + BATCH);
+      if (isAway) {
+        failed.push(...batch);
+        continue;
+      }
+      const sources = await readManifestSources(this.#options.db, batch);
+      await forEachLimited(sources, CONCURRENT_CREATES, async (source) => {
+        const outcome = isAway ? 'away' : await this.#createOne(source);
+        if (outcome === 'away') isAway = true;
+        if (outcome !== 'made') failed.push(source.id);
+      });
+    }
+    return failed;
+  }
+
+  /** A job whose QueueJob is refused goes on all the same; an API server that is away is not asked for the next one. */
+  async #createOne(source: ManifestSource & { isLarge: boolean }): Promise<'made' | 'refused' | 'away'> {
+    const { client, db, logger } = this.#options;
+    const input = source.isLarge ? await readInput(db, source.id) : source.input;
+    try {
+      await client.create<QueueJob>(QUEUE_JOB, toQueueJob({ ...source, input }, Date.now()));
+      return 'made';
+    } catch (error) {
+      if (isAlreadyExists(error)) return 'made';
+      if ((isNotFound(error) || isForbidden(error)) && (await this.#isNamespaceGone(source.namespace))) {
+        logger.warn(
+          { job_id: source.id, namespace: source.namespace },
+          'Cancelled a job whose namespace is gone',
+        );
+        await cancelJobs(db, source.namespace, [source.id]);
+        await releaseProjections(db, [source.id]);
+        return 'made';
+      }
+      logger.warn({ err: error, job_id: source.id }, 'Failed to create a QueueJob');
+      return error instanceof KubeApiError &&
+        (error.status === 0 || error.status === 429 || error.status >= 500)
+        ? 'away'
+        : 'refused';
+    }
+  }
+
+  async #isNamespaceGone(name: string): Promise<boolean> {
+    try {
+      const found = await this.#options.client.get<KubeObject>(NAMESPACE, { name });
+      return found.metadata.deletionTimestamp !== undefined;
+    } catch (error) {
+      return isNotFound(error);
+    }
+  }
+
+  /** Deletes objects; one that is gone, or another one by now, is fine. */
+  async delete(objects: readonly QueueJob[]): Promise<void> {
+    await forEachLimited(objects, CONCURRENT_CREATES, async ({ metadata }) => {
+      await this.#unlessGone(() => this.#options.client.delete(QUEUE_JOB, metadata, { uid: metadata.uid }));
+    });
+  }
+
+  /** Writes a status without reading first. @returns Whether there was anything to write. */
+  async writeStatus(
+    { metadata }: QueueJob,
+    before: QueueJobStatus | undefined,
+    status: QueueJobStatus,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const patch = statusPatch(before, status);
+    if (patch === null) return false;
+    const body = { metadata: { uid: metadata.uid }, status: patch };
+    await this.#unlessGone(() =>
+      this.#options.client.patchStatusMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal }),
+    );
+    return true;
+  }
+
+  /** Puts our finalizer and the job's id onto an applied QueueJob; fails when it was changed meanwhile. */
+  async mark(object: QueueJob, jobId: string, signal: AbortSignal): Promise<QueueJob> {
+    const { metadata } = object;
+    const others = (metadata.finalizers ?? []).filter((name) => name !== CANCEL_JOB_FINALIZER);
+    const body = {
+      metadata: {
+        uid: metadata.uid,
+        resourceVersion: metadata.resourceVersion,
+        finalizers: [...others, CANCEL_JOB_FINALIZER],
+        annotations: { [ANNOTATIONS.jobId]: jobId },
+      },
+    };
+    return this.#options.client.patchMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal });
+  }
+
+  async removeFinalizer({ metadata }: QueueJob, signal: AbortSignal): Promise<void> {
+    const finalizers = (metadata.finalizers ?? []).filter((name) => name !== CANCEL_JOB_FINALIZER);
+    const body = { metadata: { uid: metadata.uid, resourceVersion: metadata.resourceVersion, finalizers } };
+    try {
+      await this.#options.client.patchMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  async #unlessGone(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+}
