@@ -1,0 +1,17 @@
+import { DEFAULT_JOB_TYPE_DEFAULTS } from '../../src/core/job-type.ts';
+import type { TypeLookup } from '../../src/core/known-type.ts';
+
+/** Types of these names that take any input but the text `bad`. */
+export function knownTypes(...names: string[]): TypeLookup {
+  return {
+    get: (_namespace, name) =>
+      names.includes(name)
+        ? {
+            name,
+            defaults: DEFAULT_JOB_TYPE_DEFAULTS,
+            checkInput: (input, base) =>
+              input === 'bad' ? { errors: [{ pointer: base, detail: 'is bad' }] } : { input },
+          }
+        : null,
+  };
+}
