@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
 import type { Clock } from '../core/clock.ts';
+import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookPolicy } from '../core/webhook-url.ts';
@@ -8,7 +9,6 @@ import type { Database } from '../ledger/database.ts';
 import type { Authenticator, Principal } from './authenticator.ts';
 import type { EventHub } from './event-hub.ts';
 import type { JobReader } from './job-reader.ts';
-import type { TypeCatalogue } from './type-catalogue.ts';
 
 /** What the API tells of itself. */
 export interface ApiMetrics {
@@ -39,7 +39,7 @@ export interface ApiLimits {
 export interface ApiDeps {
   db: Database;
   acceptor: JobAcceptor;
-  types: TypeCatalogue;
+  types: TypeLookup;
   jobs: JobReader;
   events: EventHub;
   /** Who asks, by their key; with authentication off, the one principal that everybody is. */

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
+import { findUnsafeJson, toPointer } from '../core/json-safety.ts';
 import { contentDisposition, parseRange } from './content.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { findUnsafeJson, toPointer } from './json-safety.ts';
 import { problemType } from './problem.ts';
 import { canonicalJson } from './submission.ts';
 import { TokenBucket } from './token-bucket.ts';

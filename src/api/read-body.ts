@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { findUnsafeJson } from './json-safety.ts';
+import { findUnsafeJson } from '../core/json-safety.ts';
 import { invalidInput, Problem } from './problem.ts';
 
 export interface BodyLimits {

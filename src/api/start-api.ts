@@ -11,6 +11,7 @@ import { findJobType, putJobType } from '../ledger/job-types.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
 import { StatusCache } from '../queue/status-cache.ts';
+import { TypeCatalogue } from '../types/type-catalogue.ts';
 import { createApp } from './app.ts';
 import { Authenticator, createPrincipal } from './authenticator.ts';
 import type { ApiLimits, ApiMetrics } from './deps.ts';
@@ -19,7 +20,6 @@ import { JobReader } from './job-reader.ts';
 import { closeServer, listen } from './server.ts';
 import { toStoredType } from './shipped-types.ts';
 import type { RateLimit } from './token-bucket.ts';
-import { TypeCatalogue } from './type-catalogue.ts';
 
 export interface ApiOptions {
   host: string;

@@ -2,14 +2,14 @@ import { hash } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { uuidv7 } from '../core/ids.ts';
 import { type JobBlob, MAX_RUN_AT_AHEAD_MS, type NewJob, type UniqueKey } from '../core/job.ts';
+import type { KnownType, TypeLookup } from '../core/known-type.ts';
 import { refuseWebhookUrl, type WebhookPolicy } from '../core/webhook-url.ts';
 import { invalidInput, type ProblemError } from './problem.ts';
 import type { JobRequest } from './schemas.ts';
-import type { KnownType, TypeCatalogue } from './type-catalogue.ts';
 
 export interface SubmissionContext {
   namespace: string;
-  types: TypeCatalogue;
+  types: TypeLookup;
   webhooks: WebhookPolicy;
   clock: Clock;
   traceparent: string | null;

@@ -1,30 +1,6 @@
 import type { z } from 'zod';
-import { toPointer } from './json-safety.ts';
-import { invalidInput, type ProblemError } from './problem.ts';
-
-/** How many mistakes one answer lists. */
-export const MAX_ERRORS = 20;
-
-/** The mistakes that zod found, below `base`, the first at each place; an unknown key is reported at its own. */
-export function toProblemErrors(issues: readonly z.core.$ZodIssue[], base = ''): ProblemError[] {
-  const errors = new Map<string, ProblemError>();
-  for (const issue of issues) {
-    const pointer = base + toPointer(issue.path);
-    const found =
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({ pointer: pointer + toPointer([key]), detail: 'is not known here' }))
-        : [{ pointer, detail: detailOf(issue) }];
-    for (const error of found) if (!errors.has(error.pointer)) errors.set(error.pointer, error);
-  }
-  return [...errors.values()].slice(0, MAX_ERRORS);
-}
-
-function detailOf(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-    ? 'is missing'
-    : issue.message;
-}
+import { toInputMistakes } from '../types/input-mistakes.ts';
+import { invalidInput } from './problem.ts';
 
 /** `value` as the schema has it; throws an `InvalidInput` problem otherwise. */
 export function parseWith<Schema extends z.ZodType>(
@@ -34,7 +10,7 @@ export function parseWith<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw invalidInput(...toProblemErrors(parsed.error.issues, base));
+  throw invalidInput(...toInputMistakes(parsed.error.issues, base));
 }
 
 /** Query parameters, each given once at most; pointers look like `?limit`. */
@@ -51,7 +27,7 @@ export function parseQuery<Schema extends z.ZodType>(schema: Schema, url: string
   const parsed = schema.safeParse({ ...values });
   if (parsed.success) return parsed.data;
   throw invalidInput(
-    ...toProblemErrors(parsed.error.issues).map((error) => ({
+    ...toInputMistakes(parsed.error.issues).map((error) => ({
       ...error,
       pointer: `?${error.pointer.slice(1)}`,
     })),

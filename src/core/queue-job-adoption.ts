@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { MAX_RUN_AT_AHEAD_MS, type NewJob } from './job.ts';
+import { findUnsafeJson } from './json-safety.ts';
 import { ANNOTATIONS } from './kinds/meta.ts';
 import {
   MAX_INLINE_INPUT_BYTES,
@@ -65,6 +66,8 @@ export function judgeQueueJob(
   const refusal = refuseInput(spec) ?? refuseSpec(spec, context);
   if (refusal !== null) return { refusal };
   const { type, nowMs } = context;
+  const unsafe = findUnsafeJson(spec.input, '/spec/input');
+  if (unsafe !== null) return { refusal: wrong(QUEUE_JOB_REASONS.invalidInput, [unsafe]) };
   const checked = type.checkInput(spec.input ?? {}, '/spec/input');
   if ('errors' in checked) return { refusal: wrong(QUEUE_JOB_REASONS.invalidInput, checked.errors) };
   const namespace = metadata.namespace ?? '';

@@ -3,6 +3,7 @@ import type { NewJob, UniqueKey } from '../../core/job.ts';
 import { type Accepted, acceptJobs } from '../../ledger/accept.ts';
 import { isOutcomeUnknown, withTransaction } from '../../ledger/database.ts';
 import { getJobs } from '../../ledger/jobs.ts';
+import { MAX_MISTAKES } from '../../types/input-mistakes.ts';
 import { outcomeUnknown, withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
 import { acceptedJob, viewJob } from '../job-view.ts';
@@ -12,7 +13,7 @@ import { readJson } from '../read-body.ts';
 import { sendJson } from '../respond.ts';
 import { batchRequest, jobRequest } from '../schemas.ts';
 import { type SubmissionContext, toIdempotencyKey, toNewJob } from '../submission.ts';
-import { MAX_ERRORS, parseWith } from '../validation.ts';
+import { parseWith } from '../validation.ts';
 import { submissionContext } from './jobs.ts';
 
 /** Many jobs, all or none. */
@@ -47,10 +48,10 @@ async function toNewJobs(
     } catch (error) {
       if (!(error instanceof Problem) || error.errors === undefined) throw error;
       errors.push(...error.errors);
-      if (errors.length >= MAX_ERRORS) break;
+      if (errors.length >= MAX_MISTAKES) break;
     }
   }
-  if (errors.length > 0) throw invalidInput(...errors.slice(0, MAX_ERRORS));
+  if (errors.length > 0) throw invalidInput(...errors.slice(0, MAX_MISTAKES));
   return jobs;
 }
 

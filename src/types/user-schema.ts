@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
-import { escapePointer } from './json-safety.ts';
-import type { ProblemError } from './problem.ts';
+import { escapePointer } from '../core/json-safety.ts';
+import type { InputMistake } from '../core/known-type.ts';
 
 /** What is wrong with a value by a schema; none when it fits. Pointers begin with `base`. */
-export type SchemaValidator = (value: unknown, base: string) => ProblemError[];
+export type SchemaValidator = (value: unknown, base: string) => InputMistake[];
 
 const MAX_SCHEMA_BYTES = 32 * 1_024;
 const MAX_COMPILED = 500;
@@ -46,14 +46,14 @@ function compile(text: string): SchemaValidator {
     return refuse("the type's schema cannot be used: it is no JSON Schema, or it refers to another document");
   }
   return (value, base) =>
-    validate(value) ? [] : (validate.errors ?? []).map((error) => toProblemError(error, base));
+    validate(value) ? [] : (validate.errors ?? []).map((error) => toMistake(error, base));
 }
 
 function refuse(detail: string): SchemaValidator {
   return (_value, base) => [{ pointer: base, detail }];
 }
 
-function toProblemError(error: ErrorObject, base: string): ProblemError {
+function toMistake(error: ErrorObject, base: string): InputMistake {
   const extra = error.params.additionalProperty ?? error.params.unevaluatedProperty;
   if (typeof extra === 'string') {
     return { pointer: `${base}${error.instancePath}/${escapePointer(extra)}`, detail: 'is not known here' };

@@ -1,4 +1,4 @@
-import type { ProblemError } from './problem.ts';
+import type { InputMistake } from './known-type.ts';
 
 /** How deep arrays and objects of a request may lie in each other. */
 export const MAX_JSON_DEPTH = 32;
@@ -10,7 +10,7 @@ const POLLUTING = new Set(['__proto__', 'constructor', 'prototype']);
  * lone surrogates (PostgreSQL refuses them), numbers beyond what a double holds, keys that reach for prototypes, depth.
  * Of duplicate keys the last one holds, as `JSON.parse` has it.
  */
-export function findUnsafeJson(value: unknown, pointer = '', depth = 0): ProblemError | null {
+export function findUnsafeJson(value: unknown, pointer = '', depth = 0): InputMistake | null {
   if (typeof value === 'string') return findUnsafeText(value, pointer);
   if (typeof value === 'number') return findUnsafeNumber(value, pointer);
   if (typeof value !== 'object' || value === null) return null;
@@ -18,7 +18,7 @@ export function findUnsafeJson(value: unknown, pointer = '', depth = 0): Problem
   return Array.isArray(value) ? findInArray(value, pointer, depth) : findInObject(value, pointer, depth);
 }
 
-function findInArray(values: unknown[], pointer: string, depth: number): ProblemError | null {
+function findInArray(values: unknown[], pointer: string, depth: number): InputMistake | null {
   for (let index = 0; index < values.length; index += 1) {
     const found = findUnsafeJson(values[index], `${pointer}/${index}`, depth + 1);
     if (found !== null) return found;
@@ -26,7 +26,7 @@ function findInArray(values: unknown[], pointer: string, depth: number): Problem
   return null;
 }
 
-function findInObject(value: object, pointer: string, depth: number): ProblemError | null {
+function findInObject(value: object, pointer: string, depth: number): InputMistake | null {
   for (const [key, child] of Object.entries(value)) {
     const at = `${pointer}/${escapePointer(key)}`;
     if (POLLUTING.has(key)) return { pointer: at, detail: 'a key of this name is not allowed' };
@@ -36,14 +36,14 @@ function findInObject(value: object, pointer: string, depth: number): ProblemErr
   return null;
 }
 
-function findUnsafeText(text: string, pointer: string): ProblemError | null {
+function findUnsafeText(text: string, pointer: string): InputMistake | null {
   if (text.includes('\0')) return { pointer: pointer.toWellFormed(), detail: 'must not contain U+0000' };
   if (!text.isWellFormed())
     return { pointer: pointer.toWellFormed(), detail: 'must not contain a lone surrogate' };
   return null;
 }
 
-function findUnsafeNumber(value: number, pointer: string): ProblemError | null {
+function findUnsafeNumber(value: number, pointer: string): InputMistake | null {
   if (Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))) return null;
   return { pointer, detail: 'this number cannot be kept exactly: send it as text' };
 }

@@ -1,22 +1,20 @@
 import type { Clock } from '../core/clock.ts';
 import { DEFAULT_JOB_TYPE_DEFAULTS, type JobType, type JobTypeDefaults } from '../core/job-type.ts';
-import type { StoredJobType } from '../ledger/job-types.ts';
-import type { ProblemError } from './problem.ts';
+import type { KnownType, TypeLookup } from '../core/known-type.ts';
+import { toInputMistakes } from './input-mistakes.ts';
 import { SchemaCompiler } from './user-schema.ts';
-import { toProblemErrors } from './validation.ts';
 
-/** A type as the API uses it: its defaults, and the judgement of an input. */
-export interface KnownType {
+/** A type of users as whoever stores it gives it: schemas are JSON Schema 2020-12. */
+export interface UserType {
   name: string;
-  defaults: JobTypeDefaults;
-  /** The input with the schema's defaults filled in, or what is wrong with it (pointers begin with `base`). */
-  checkInput(input: unknown, base: string): { input: unknown } | { errors: ProblemError[] };
+  inputSchema: unknown;
+  defaults: Partial<JobTypeDefaults>;
 }
 
 export interface TypeCatalogueOptions {
   shipped: readonly JobType[];
   /** Looks up a type of a namespace. */
-  find(namespace: string, name: string): Promise<StoredJobType | null>;
+  find(namespace: string, name: string): Promise<UserType | null>;
   clock: Clock;
   /** How long a type of a user is believed without looking again. Defaults to 5 s. */
   cacheMs?: number;
@@ -25,7 +23,7 @@ export interface TypeCatalogueOptions {
 const MAX_ENTRIES = 2_000;
 
 /** The types that a namespace may use: the shipped ones from the program, users' own from the ledger. */
-export class TypeCatalogue {
+export class TypeCatalogue implements TypeLookup {
   readonly #options: Required<TypeCatalogueOptions>;
   readonly #shipped: Map<string, KnownType>;
   readonly #compiler = new SchemaCompiler();
@@ -62,12 +60,12 @@ function fromShipped(type: JobType): KnownType {
     defaults: type.defaults,
     checkInput: (input, base) => {
       const parsed = type.input.safeParse(input);
-      return parsed.success ? { input: parsed.data } : { errors: toProblemErrors(parsed.error.issues, base) };
+      return parsed.success ? { input: parsed.data } : { errors: toInputMistakes(parsed.error.issues, base) };
     },
   };
 }
 
-function fromStored(stored: StoredJobType, compiler: SchemaCompiler): KnownType {
+function fromStored(stored: UserType, compiler: SchemaCompiler): KnownType {
   const validate = compiler.compile(stored.inputSchema);
   return {
     name: stored.name,
