@@ -20,6 +20,12 @@ import { startPostgres } from '../services/postgres.ts';
 import { withProgress } from '../services/progress.ts';
 import { startRedis } from '../services/redis.ts';
 
+/**
+ * What the processes run with. Compiling the sources is done once and kept, and the heap is bounded: V8 would rather grow
+ * than collect on a machine with much memory.
+ */
+const HEAP_OPTIONS = '--max-old-space-size=128 --max-semi-space-size=8';
+
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const CLI = join(ROOT, 'src/cli/main.ts');
 
@@ -50,6 +56,8 @@ export interface Stack {
   redisUrl: string;
   /** Pids and health addresses, by name such as `worker-1`. */
   processes: ReadonlyMap<string, { pid: number; healthUrl: string; child: Child }>;
+  /** Starts one more worker, and waits until it is ready. Answers its name. */
+  startWorker(env?: Record<string, string>): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -97,6 +105,8 @@ async function assemble(
     LONGSHORE_WEBHOOK_SECRET: secrets.webhook,
     LONGSHORE_API_HOST: host,
     LONGSHORE_HEALTH_HOST: host,
+    NODE_OPTIONS: HEAP_OPTIONS,
+    NODE_COMPILE_CACHE: join(dataDir, 'compile-cache'),
     ...(apiserver === null
       ? {}
       : { LONGSHORE_KUBERNETES: 'on', LONGSHORE_KUBECONFIG: apiserver.kubeconfigPath }),
@@ -138,6 +148,12 @@ async function assemble(
     postgresUrl: postgres.url,
     redisUrl: redis.url,
     processes,
+    async startWorker(env) {
+      const name = `worker-${processes.size + 1}`;
+      await start('worker', name, env);
+      await waitUntilReady(name, processes.get(name) as { healthUrl: string; child: Child }, logDir);
+      return name;
+    },
     stop,
   };
 }

@@ -182,6 +182,26 @@ export async function releaseExpired(db: Queryable, limit: number): Promise<Rele
   return rows;
 }
 
+/** Frees the places of a schedule's finished jobs beyond the newest `succeeded` and the newest `failed` ones. */
+export async function releaseHistory(
+  db: Queryable,
+  schedule: { namespace: string; name: string },
+  keep: { succeeded: number; failed: number },
+): Promise<ReleasedJob[]> {
+  const { rows } = await db.query<ReleasedJob>(
+    `/* history */ with chosen as (
+       select id from (
+         select id, status = 'SUCCESS' as succeeded,
+           row_number() over (partition by status = 'SUCCESS' order by id desc) as n
+         from jobs where in_window and namespace = $1 and finished_at is not null
+           and labels->>'longshore.dev/schedule' = $2) ranked
+       where n > case when succeeded then $3::integer else $4::integer end)
+     update jobs j set in_window = false, projected = false from chosen where j.id = chosen.id returning ${RELEASED}`,
+    [schedule.namespace, schedule.name, keep.succeeded, keep.failed],
+  );
+  return rows;
+}
+
 /** How long the ledger remembers which job a uid means; longer than jobs live after their end. */
 const RESOURCE_KEY_SECONDS = 400 * 86_400;
 

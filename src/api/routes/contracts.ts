@@ -27,8 +27,6 @@ const CONTRACT_TTL_SECONDS = 31 * 24 * 3_600;
 /** Contracts: submitted once for each chain and address, whoever asks how often. */
 export function contractRoutes(deps: ApiDeps): Router {
   const router = Router({ caseSensitive: true, strict: true });
-  /** The first submission of each contract that is under way in this process. */
-  const underWay = new Map<string, Promise<unknown>>();
   router.post('/v1/contracts', requireScope('submit'), async (req, res) => {
     const body = await readJson(req, {
       maxBytes: deps.limits.jsonBytes,
@@ -39,7 +37,7 @@ export function contractRoutes(deps: ApiDeps): Router {
     const request = { type: contractSourceType.name, input };
     const uniqueKey = { scope: 'contract', key, bodySha256: key, ttlSeconds: CONTRACT_TTL_SECONDS } as const;
     const job = await toNewJob(request, submissionContext(deps, req, res), { uniqueKey });
-    await afterFirst(underWay, `${job.namespace} ${key}`, () => acceptAndAnswer(deps, res, job));
+    await acceptAndAnswer(deps, res, job);
   });
   router.get('/v1/contracts/:chainId/:address', requireScope('read'), async (req, res) => {
     const { job, input } = await findContract(deps, req, res);
@@ -63,26 +61,6 @@ export function contractRoutes(deps: ApiDeps): Router {
     else throw new Problem('NotAcceptable', 'The source is application/json or application/zip');
   });
   return router;
-}
-
-/**
- * Runs `submit` after the first one with the same key: a shared insert takes a contract whose job it cannot see yet for one
- * whose job is gone, so two of them must not meet in it.
- */
-async function afterFirst(
-  underWay: Map<string, Promise<unknown>>,
-  key: string,
-  submit: () => Promise<unknown>,
-): Promise<void> {
-  const first = underWay.get(key);
-  if (first !== undefined) {
-    await first.catch(() => {});
-    await submit();
-    return;
-  }
-  const own = submit().finally(() => underWay.delete(key));
-  underWay.set(key, own);
-  await own;
 }
 
 async function findContract(

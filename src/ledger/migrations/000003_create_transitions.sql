@@ -112,7 +112,8 @@ begin
       select * into v_held from unique_keys k
         where k.namespace = v_key.namespace and k.scope = v_key.scope and k.key = v_key.key for update;
       if v_held.job_id = v_key.id then continue; end if;
-      if v_key.scope = 'contract' then
+      -- The holder may be an item of this very call, which is not in `jobs` yet.
+      if v_key.scope = 'contract' and not p_items @> jsonb_build_array(jsonb_build_object('id', v_held.job_id)) then
         select j.status into v_status from jobs j where j.id = v_held.job_id;
         if v_status is null or v_status in ('ERROR', 'CANCELLED') then
           update unique_keys k set job_id = v_key.id, expires_at = now() + make_interval(secs => v_key.key_ttl)

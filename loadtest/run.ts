@@ -1,0 +1,174 @@
+/**
+ * Runs a load test against Longshore on this machine: `node loadtest/run.ts contracts|knee|poll|images [--rate N] [--seconds N]`.
+ * Starts everything, drives it with k6, waits until every accepted job has ended, prints a table and writes it as JSON.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import Table from 'cli-table3';
+import pg from 'pg';
+import { findK6 } from '../hack/k6.ts';
+import { type Stack, startStack } from '../hack/stack/stack.ts';
+import { MemorySampler } from './memory-sampler.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+interface Scenario {
+  script: string;
+  env: Record<string, string>;
+  /** Settings of the processes. */
+  settings?: Record<string, string>;
+  /** No worker takes jobs. */
+  idle?: boolean;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rate: { type: 'string' }, seconds: { type: 'string' }, scale: { type: 'string', default: '1' } },
+});
+const name = positionals[0] ?? 'contracts';
+const SCENARIOS: Record<string, Scenario> = {
+  contracts: {
+    script: 'contracts.js',
+    env: { RATE: values.rate ?? '1000', SECONDS: values.seconds ?? '60' },
+  },
+  knee: {
+    script: 'jobs.js',
+    env: { RATE: values.rate ?? '2000', SECONDS: values.seconds ?? '60' },
+    idle: true,
+  },
+  poll: {
+    script: 'jobs.js',
+    env: { RATE: values.rate ?? '900', SECONDS: values.seconds ?? '60', POLLED: '100' },
+  },
+  images: { script: 'images.js', env: { SCALE: values.scale } },
+};
+const scenario = SCENARIOS[name];
+if (scenario === undefined)
+  throw new Error(`There is no load test "${name}"; there are ${Object.keys(SCENARIOS).join(', ')}`);
+
+/** Everything has to end by then. */
+const DRAIN_TIMEOUT_MS = 300_000;
+
+const dataDir = mkdtempSync(join(tmpdir(), 'longshore-load-'));
+chmodSync(dataDir, 0o755);
+const k6 = await findK6();
+// A process of its own, as the real provider is.
+const provider = spawn(process.execPath, [join(ROOT, 'test/support/fake-etherscan.ts'), '--unlimited'], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+const [line] = (await once(provider.stdout, 'data')) as [Buffer];
+let stack: Stack | undefined;
+try {
+  stack = await startStack({
+    dataDir,
+    auth: 'keys',
+    replicas: { worker: scenario.idle ? 0 : 1 },
+    env: {
+      LONGSHORE_ETHERSCAN_URL: line.toString().trim(),
+      LONGSHORE_ETHERSCAN_API_KEY: 'stand-in',
+      LONGSHORE_ETHERSCAN_CALLS_PER_SECOND: '0',
+      LONGSHORE_ETHERSCAN_CALLS_PER_DAY: '0',
+      LONGSHORE_KEY_RATE_PER_SECOND: '100000',
+      LONGSHORE_KEY_BURST: '100000',
+      LONGSHORE_WORKER_CONCURRENCY: name === 'images' ? '2' : '100',
+      LONGSHORE_LOG_LEVEL: name === 'images' ? 'info' : 'warn',
+      ...scenario.settings,
+    },
+  });
+  process.exitCode = await measure(stack, scenario);
+} finally {
+  await stack?.stop();
+  provider.kill();
+  rmSync(dataDir, { recursive: true, force: true });
+}
+
+async function measure(running: Stack, { script, env, idle }: Scenario): Promise<number> {
+  const sampler = new MemorySampler(running);
+  const startedAtMs = Date.now();
+  const summaryFile = join(dataDir, 'k6.json');
+  const child = spawn(
+    k6,
+    ['run', '--quiet', '--summary-export', summaryFile, join(ROOT, 'loadtest', script)],
+    {
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        ...env,
+        API_URL: running.apiUrl,
+        API_KEY: running.apiKey ?? '',
+        RUN: String(Math.floor(startedAtMs / 1_000)),
+      },
+    },
+  );
+  const [exitCode] = (await once(child, 'exit')) as [number];
+  const ledger = new pg.Client({ connectionString: running.postgresUrl });
+  await ledger.connect();
+  const counts = await drained(ledger, idle === true);
+  const totalSeconds = (Date.now() - startedAtMs) / 1_000;
+  const { rows } = await ledger.query('select pg_database_size(current_database())::bigint as bytes');
+  await ledger.end();
+  report({
+    exitCode,
+    counts,
+    totalSeconds,
+    databaseBytes: Number(rows[0].bytes),
+    memory: sampler.stop(),
+    summaryFile,
+  });
+  return exitCode;
+}
+
+/** Waits until no job is unfinished; answers the jobs by status. */
+async function drained(ledger: pg.Client, idle: boolean): Promise<Record<string, number>> {
+  const deadline = Date.now() + DRAIN_TIMEOUT_MS;
+  for (;;) {
+    const { rows } = await ledger.query(
+      'select status, count(*)::integer as n from longshore.jobs group by 1',
+    );
+    const counts = Object.fromEntries(rows.map((row) => [row.status, row.n]));
+    if (idle || (counts.CREATED ?? 0) + (counts.PROCESS ?? 0) === 0 || Date.now() > deadline) return counts;
+    await sleep(500);
+  }
+}
+
+interface Report {
+  exitCode: number;
+  counts: Record<string, number>;
+  totalSeconds: number;
+  databaseBytes: number;
+  memory: Record<string, number>;
+  summaryFile: string;
+}
+
+function report({ exitCode, counts, totalSeconds, databaseBytes, memory, summaryFile }: Report): void {
+  const metrics = (
+    JSON.parse(readFileSync(summaryFile, 'utf8')) as { metrics: Record<string, Record<string, number>> }
+  ).metrics;
+  const jobs = Object.values(counts).reduce((sum, n) => sum + n, 0);
+  const table = new Table({ head: ['what', 'figure'] });
+  for (const [metric, values] of Object.entries(metrics)) {
+    if (!/^(http_req_duration|http_reqs|dropped_iterations|checks|http_req_failed)/.test(metric)) continue;
+    const shown = Object.entries(values)
+      .filter(([, v]) => typeof v === 'number')
+      .map(([k, v]) => `${k} ${Number(v.toFixed(2))}`);
+    table.push([metric, shown.join('  ')]);
+  }
+  table.push(['jobs by status', JSON.stringify(counts)]);
+  table.push(['from the start until all had ended', `${totalSeconds.toFixed(1)} s`]);
+  table.push(['database a job', `${Math.round(databaseBytes / Math.max(1, jobs))} B`]);
+  for (const [process, bytes] of Object.entries(memory))
+    table.push([`memory ${process}, at most`, `${(bytes / 1e6).toFixed(0)} MB`]);
+  console.log(`\n${name}: ${cpus().length} processors (${cpus()[0]?.model}), k6 exit code ${exitCode}`);
+  console.log(table.toString());
+  mkdirSync(join(ROOT, 'loadtest/results'), { recursive: true });
+  const file = join(ROOT, 'loadtest/results', `${name}.json`);
+  writeFileSync(
+    file,
+    `${JSON.stringify({ name, exitCode, counts, totalSeconds, databaseBytes, memory, metrics }, null, 2)}\n`,
+  );
+}
