@@ -56,3 +56,13 @@ export function durationOf(job, now = Date.now()) {
 export function shortAddress(address) {
   return `${address.slice(0, 8)}…${address.slice(-6)}`;
 }
+
+/** Formats as people write them. */
+export const FORMAT_NAMES = {
+  webp: 'WebP',
+  avif: 'AVIF',
+  jpeg: 'JPEG',
+  png: 'PNG',
+  gif: 'GIF',
+  tiff: 'TIFF',
+};

@@ -1,6 +1,6 @@
 import { callBlob, callJson, randomKey, uploadImage } from './api.js';
 import { announce, h, icon, saveBlob } from './dom.js';
-import { formatBytes, isFinal } from './format.js';
+import { FORMAT_NAMES, formatBytes, isFinal } from './format.js';
 import { jobProblem, progressSentence, setProgress, statusBadge } from './job-progress.js';
 import { cancelJob, followJob, knownJob, nameJob, onJob, putJob, retryJob } from './jobs.js';
 import { ApiProblem, problemView } from './problem.js';
@@ -150,8 +150,9 @@ export class ImageCard {
   async #showResult() {
     const path = `/v1/jobs/${this.#jobId}/result`;
     const result = await callJson(path);
-    const { body, frame } = this.#parts;
+    const { body, frame, state } = this.#parts;
     body.replaceChildren(comparison(result));
+    state.append(change(result));
     const small = result.bytes <= MAX_THUMBNAIL_BYTES;
     const bytes = small ? await callBlob(path) : null;
     this.#offer(
@@ -219,11 +220,9 @@ export function button(text, shape, onclick, disabled = false, ...classes) {
 }
 
 /** Before and after, in numbers and as two bars. */
-function comparison(result) {
-  const { source } = result;
-  const change = Math.round((result.bytes / source.bytes - 1) * 100);
+function comparison({ source, ...result }) {
   const largest = Math.max(result.bytes, source.bytes);
-  const row = (word, of, tone) =>
+  const row = (word, of) =>
     h(
       'div.compare-row',
       {},
@@ -231,20 +230,16 @@ function comparison(result) {
       h(
         'dd',
         {},
-        h(`meter.compare-bar.${tone}`, { min: 0, max: largest, value: of.bytes, 'aria-hidden': 'true' }),
+        h(`meter.compare-bar.${word}`, { min: 0, max: largest, value: of.bytes, 'aria-hidden': 'true' }),
         h('span.compare-size', {}, formatBytes(of.bytes)),
-        h('span.compare-shape', {}, `${of.format} ${of.width} × ${of.height}`),
+        h('span.compare-shape', {}, `${of.width} × ${of.height} ${FORMAT_NAMES[of.format]}`),
       ),
     );
-  return h(
-    'div.compare',
-    {},
-    h('dl', {}, row('before', source, 'before'), row('after', result, 'after')),
-    h(`p.change.${change <= 0 ? 'smaller' : 'larger'}`, {}, describeChange(change)),
-  );
+  return h('dl.compare', {}, row('before', source), row('after', result));
 }
 
-function describeChange(change) {
-  if (change === 0) return 'same size';
-  return change < 0 ? `${-change} % smaller` : `${change} % larger`;
+function change({ bytes, source }) {
+  const percent = Math.round((bytes / source.bytes - 1) * 100);
+  const text = percent === 0 ? 'same size' : `${Math.abs(percent)} % ${percent < 0 ? 'smaller' : 'larger'}`;
+  return h(`span.change.${percent < 0 ? 'smaller' : 'larger'}`, {}, text);
 }

@@ -1,5 +1,5 @@
 import { byId, h, icon } from './dom.js';
-import { formatBytes } from './format.js';
+import { FORMAT_NAMES, formatBytes } from './format.js';
 import { ImageCard } from './image-card.js';
 
 /** Formats with a quality, and what the server takes when none is given. */
@@ -77,7 +77,7 @@ function showQuality() {
 function describeSubmit(count, format) {
   const what = count === 1 ? '1 picture' : `${count} pictures`;
   byId('image-submit').textContent =
-    count === 0 ? 'Choose pictures' : `Convert ${what} to ${format.toUpperCase()}`;
+    count === 0 ? 'Choose pictures' : `Convert ${what} to ${FORMAT_NAMES[format]}`;
 }
 
 function drawChosen(files, onRemove) {

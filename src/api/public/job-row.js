@@ -1,7 +1,7 @@
 import { callBlob, callJson } from './api.js';
 import { openContract } from './contract-panel.js';
 import { h, saveBlob } from './dom.js';
-import { durationOf, formatAge, isFinal, shortAddress } from './format.js';
+import { durationOf, FORMAT_NAMES, formatAge, isFinal, shortAddress } from './format.js';
 import { button } from './image-card.js';
 import { setProgress, statusBadge } from './job-progress.js';
 import { cancelJob, jobTitle, retryJob } from './jobs.js';
@@ -110,7 +110,7 @@ function about(job) {
   const title = jobTitle(job.id);
   if (job.type === 'image-convert') {
     const width = input?.width === undefined ? '' : `, ${input.width} px`;
-    return `${title ?? 'Picture'} → ${String(input?.format).toUpperCase()}${width}`;
+    return `${title ?? 'Picture'} → ${FORMAT_NAMES[input?.format] ?? input?.format}${width}`;
   }
   if (job.type === 'contract-source')
     return `${shortAddress(String(input?.address))} on chain ${input?.chainId}`;

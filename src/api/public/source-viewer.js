@@ -17,7 +17,7 @@ export function sourceView(jobId, source) {
       'button.file',
       { type: 'button', title: file.path, onclick: () => open(index) },
       icon('file'),
-      h('span.file-name', {}, file.path),
+      fileName(file.path),
       h('span.quiet', {}, formatBytes(file.bytes)),
     ),
   );
@@ -45,6 +45,18 @@ export function sourceView(jobId, source) {
     {},
     h('div.source-head', {}, facts(source), zipButton(source)),
     h('div.source-body', {}, h('ul.files', { 'aria-label': 'Source files' }, entries), pane),
+  );
+}
+
+/** The last part of a path is what one looks for; where it lies stands below. */
+function fileName(path) {
+  const slash = path.lastIndexOf('/');
+  const folder = path.slice(0, slash + 1);
+  return h(
+    'span.file-name',
+    {},
+    path.slice(slash + 1),
+    folder === '' ? null : h('span.file-folder', {}, folder),
   );
 }
 
