@@ -279,8 +279,9 @@ const controller = z.object({
   electionLeaseSeconds: integer(
     {
       env: 'LONGSHORE_ELECTION_LEASE_SECONDS',
-      description: 'How long a leader leads without renewing.',
-      default: '15',
+      description:
+        'How long a silent leader leads. Another takes over at most two tries after that: within 16 s of a crash.',
+      default: '11',
       unit: 's',
     },
     2,
@@ -290,7 +291,7 @@ const controller = z.object({
     {
       env: 'LONGSHORE_ELECTION_RENEW_SECONDS',
       description: 'A leader that could not renew for this long stops leading; less than the lease.',
-      default: '10',
+      default: '8',
       unit: 's',
     },
     1,

@@ -14,6 +14,7 @@ import { listWindowJobs } from '../ledger/projections.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { Adopter } from './adopter.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { JobSchedules } from './job-schedules.ts';
 import { KubernetesWindow } from './kubernetes-window.ts';
 import { QueueJobReconciler } from './queue-job-reconciler.ts';
 import { createQueueJobStore, isWorthReconciling } from './queue-job-store.ts';
@@ -51,6 +52,7 @@ export class Cluster {
   readonly #store: ObjectStore<QueueJob>;
   readonly #reflector: Reflector<QueueJob>;
   readonly #writer: QueueJobWriter;
+  readonly #schedules: JobSchedules;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -64,32 +66,43 @@ export class Cluster {
       store: this.#store,
       logger,
       namespace,
-      onEvent: (event) => onReflectorEvent?.('QueueJob', event),
+      onEvent: (event) => onReflectorEvent?.(QUEUE_JOB.kind, event),
     });
+    this.#schedules = new JobSchedules({ ...options, window: this.window });
   }
 
   get isSynced(): boolean {
-    return this.#reflector.hasSynced;
+    return this.#reflector.hasSynced && this.#schedules.isSynced;
   }
 
-  /** Objects seen, for metrics. */
-  get size(): number {
-    return this.#store.size;
+  /** Objects seen of each kind, for metrics. */
+  get sizes(): { QueueJob: number; JobSchedule: number } {
+    return { QueueJob: this.#store.size, JobSchedule: this.#schedules.size };
   }
 
   /** Begins to watch, leader or not, so that a new leader knows the world already. */
   start(): void {
     this.#reflector.start();
+    this.#schedules.start();
+  }
+
+  /** Resolves when everything has been seen once; rejects with the signal's reason when that comes first. */
+  async waitForSync(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#reflector.waitForSync(signal), this.#schedules.waitForSync(signal)]);
   }
 
   async stop(): Promise<void> {
-    await this.#reflector.stop();
+    await Promise.all([this.#reflector.stop(), this.#schedules.stop()]);
   }
 
   /** Reconciles until the signal aborts; resolves when everything has stopped. */
   async lead(signal: AbortSignal): Promise<void> {
+    await this.waitForSync(signal);
+    await Promise.all([this.#leadQueueJobs(signal), this.#schedules.lead(signal)]);
+  }
+
+  async #leadQueueJobs(signal: AbortSignal): Promise<void> {
     const { db, listener, logger } = this.#options;
-    await this.#reflector.waitForSync(signal);
     const served = new ServedTypes({ db });
     const reconciler = this.#createReconciler(served);
     const queue = new WorkQueue();

@@ -3,7 +3,7 @@ import { refKey } from '../kube/resource-type.ts';
 import type { ObjectStore } from '../kube/store.ts';
 import { type Allotment, admitJobs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
-import { type ReleasedJob, releaseExpired, releaseFinished } from '../ledger/projections.ts';
+import { type ReleasedJob, releaseExpired, releaseFinished, releaseHistory } from '../ledger/projections.ts';
 import type { QueueJobWriter } from './queue-job-writer.ts';
 import type { Window } from './window-port.ts';
 
@@ -49,6 +49,16 @@ export class KubernetesWindow implements Window {
       total += released.length;
       if (released.length < EXPIRY_BATCH) return total;
     }
+  }
+
+  /** Deletes the QueueJobs of a schedule's finished jobs beyond its history. Answers how many. */
+  async keepHistory(
+    schedule: { namespace: string; name: string },
+    keep: { succeeded: number; failed: number },
+  ): Promise<number> {
+    const released = await releaseHistory(this.#options.db, schedule, keep);
+    await this.#delete(released);
+    return released.length;
   }
 
   /** What is not in the store yet is deleted when it comes up: the ledger says that it shows nothing. */

@@ -1,24 +1,56 @@
+import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
-import { connectDatabase } from '../ledger/database.ts';
+import { systemClock } from '../core/clock.ts';
+import { uuidv7 } from '../core/ids.ts';
+import type { Logger } from '../core/logger.ts';
+import { createKubeClient, type KubeClient } from '../kube/client.ts';
+import { connectDatabase, type Database } from '../ledger/database.ts';
+import { findJobType } from '../ledger/job-types.ts';
 import { LeaderLock } from '../ledger/leader-lock.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
+import { waitForDependency } from '../lifecycle/wait-for.ts';
 import { JobQueue } from '../queue/job-queue.ts';
-import { createServiceMetrics } from '../telemetry/metrics.ts';
 import { startTelemetry } from '../telemetry/process-telemetry.ts';
+import { SHIPPED_TYPES } from '../types/registry.ts';
+import { TypeCatalogue } from '../types/type-catalogue.ts';
+import { Cluster } from './cluster.ts';
 import { Controller } from './controller.ts';
 import { Dispatcher } from './dispatcher.ts';
+import { type Election, LeaseElection, leadTogether } from './election.ts';
 import { LedgerWindow } from './ledger-window.ts';
+import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
 
-/** Runs a controller process until it is told to stop. Several may run: one leads. */
+/** Connections to the API server for calls: as many as QueueJobs are made at once. */
+const KUBE_CONNECTIONS = 16;
+/** A leader ends what it does before it gives leadership away. */
+const LEADERSHIP_TIMEOUT_MS = 15_000;
+
+/** What the parts of the process are made from. */
+interface Base {
+  config: Config;
+  logger: Logger;
+  metrics: ControllerMetrics;
+  db: Database;
+  dispatcher: Dispatcher;
+  listener: LedgerListener;
+  shutdown: Shutdown;
+  health: HealthServer;
+}
+
+/**
+ * Runs a controller process until it is told to stop; several may run, one leads. With `config.kubernetes.mode` on, jobs
+ * are shown by QueueJobs and a Lease elects; otherwise they go straight onto their queues and an advisory lock does.
+ */
 export async function runController(config: Config): Promise<void> {
   const telemetry = await startTelemetry('controller', config.log.level);
   const { logger, tracer } = telemetry;
   const shutdown = new Shutdown({ logger });
   shutdown.install();
   shutdown.add('telemetry', () => telemetry.stop());
+  const metrics = createControllerMetrics(telemetry.registry);
   const health = new HealthServer({ ...config.health, logger, metrics: telemetry.renderMetrics });
   await health.start();
   shutdown.add('health', () => health.stop());
@@ -39,26 +71,94 @@ export async function runController(config: Config): Promise<void> {
   shutdown.add('listener', () => listener.stop());
 
   const dispatcher = new Dispatcher({ db, queue, logger, tracer });
-  const { rounds } = createServiceMetrics(telemetry.registry, []);
+  const base: Base = { config, logger, metrics, db, dispatcher, listener, shutdown, health };
+  const { cluster, election } =
+    config.kubernetes.mode === 'on'
+      ? await joinCluster(base)
+      : { election: new LeaderLock({ url: config.postgres.url, logger }) };
   const controller = new Controller({
     db,
     queue,
     listener,
     dispatcher,
-    window: new LedgerWindow({ db, dispatcher }),
+    window: cluster?.window ?? new LedgerWindow({ db, dispatcher }),
     logger,
     windowSize: config.controller.window,
     leaseSeconds: config.worker.leaseSeconds,
-    onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
+    onRound: metrics.onRound,
   });
-  const election = new LeaderLock({ url: config.postgres.url, logger });
-  election.start((signal) => controller.lead(signal));
-  shutdown.add('leadership', () => election.stop(), 10_000);
+  election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));
+  shutdown.add('leadership', () => election.stop(), LEADERSHIP_TIMEOUT_MS);
   shutdown.add('readiness', () => health.drain());
-  health.addCheck('start', async () => {});
   health.addCheck('postgresql', () => db.query('select 1'));
   health.addCheck('redis', async () => {
     const problem = await queue.problem();
     if (problem !== null) throw new Error(problem);
+  });
+  health.addCheck('start', async () => {});
+  logger.info({ kubernetes: config.kubernetes.mode }, 'Controller started');
+}
+
+/** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
+async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: Election }> {
+  const { config, logger, metrics, db, dispatcher, listener, shutdown, health } = base;
+  const { kubeconfig } = config.kubernetes;
+  const client = createKubeClient({
+    ...(kubeconfig === '' ? {} : { kubeconfigPath: kubeconfig }),
+    fieldManager: 'longshore-controller',
+    connections: KUBE_CONNECTIONS,
+    onRequest: metrics.onKubeRequest,
+  });
+  shutdown.add('kubernetes', () => client.close());
+  await waitForKubernetes(client, base);
+  const cluster: Cluster = new Cluster({
+    client,
+    db,
+    dispatcher,
+    listener,
+    types: new TypeCatalogue({
+      shipped: SHIPPED_TYPES,
+      find: (namespace, name) => findJobType(db, namespace, name),
+      clock: systemClock,
+    }),
+    webhooks: { allowInsecure: config.webhooks.allowPrivate, allowPrivate: config.webhooks.allowPrivate },
+    logger,
+    onReflectorEvent: metrics.onReflectorEvent,
+    onRound: (service, round) => {
+      metrics.onRound(service, round);
+      metrics.setObjects(cluster.sizes);
+    },
+  });
+  cluster.start();
+  shutdown.add('reflectors', () => cluster.stop());
+  health.addCheck('kubernetes', async () => {
+    if (!cluster.isSynced) throw new Error('QueueJobs and JobSchedules have not been read yet');
+  });
+  await cluster.waitForSync(shutdown.signal);
+  return { cluster, election: leaseElection(client, base) };
+}
+
+/** Kubernetes may start later than this process, and its kinds later still. */
+async function waitForKubernetes(client: KubeClient, { logger, shutdown }: Base): Promise<void> {
+  const path = '/apis/longshore.dev/v1alpha1';
+  const probe = (signal: AbortSignal) => client.request({ method: 'GET', path, signal });
+  await waitForDependency('Kubernetes and the kinds of Longshore', probe, {
+    logger,
+    signal: shutdown.signal,
+  });
+}
+
+function leaseElection(client: KubeClient, { config, logger, shutdown }: Base): Election {
+  const { podName, podNamespace } = config.kubernetes;
+  const { electionLeaseSeconds, electionRenewSeconds, electionRetrySeconds } = config.controller;
+  return new LeaseElection({
+    client,
+    namespace: podNamespace,
+    identity: `${podName === '' ? hostname() : podName}_${uuidv7()}`,
+    leaseSeconds: electionLeaseSeconds,
+    renewSeconds: electionRenewSeconds,
+    retrySeconds: electionRetrySeconds,
+    logger,
+    onLost: () => void shutdown.run('The election lease was lost', 1),
   });
 }

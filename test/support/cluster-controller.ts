@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Cluster, type ClusterOptions } from '../../src/controller/cluster.ts';
 import { Controller } from '../../src/controller/controller.ts';
 import { Dispatcher } from '../../src/controller/dispatcher.ts';
+import { leadTogether } from '../../src/controller/election.ts';
 import type { Registration } from '../../src/core/handler.ts';
 import { DEFAULT_JOB_TYPE_DEFAULTS } from '../../src/core/job-type.ts';
 import type { KnownType } from '../../src/core/known-type.ts';
@@ -98,7 +99,7 @@ export class ClusterController {
 
   /** Leads until the signal aborts. */
   async lead(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#controller.lead(signal), this.cluster.lead(signal)]);
+    await leadTogether(signal, [this.#controller, this.cluster]);
   }
 
   /** Watches and leads, without asking anybody. */
@@ -157,7 +158,7 @@ export class ClusterController {
 }
 
 function redisUrlOf(options: ClusterControllerOptions): string {
-  const url = options.redisUrl ?? process.env['LONGSHORE_TEST_REDIS_URL'];
+  const url = options.redisUrl ?? process.env.LONGSHORE_TEST_REDIS_URL;
   if (url === undefined)
     throw new Error('LONGSHORE_TEST_REDIS_URL is not set: run the tests by "make test-integration"');
   return url;

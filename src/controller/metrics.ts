@@ -1,0 +1,45 @@
+import { Counter, type Registry } from 'prom-client';
+import { JOB_SCHEDULE } from '../core/kinds/job-schedule.ts';
+import { QUEUE_JOB } from '../core/kinds/queue-job.ts';
+import type { KubeRequestReport } from '../kube/kube-transport.ts';
+import type { ReflectorEvent } from '../kube/reflector.ts';
+import { createReflectorMetrics, createServiceMetrics } from '../telemetry/metrics.ts';
+
+export interface ControllerMetrics {
+  onRound(service: string, round: { failed: boolean }): void;
+  onKubeRequest(report: KubeRequestReport): void;
+  onReflectorEvent(kind: string, event: ReflectorEvent): void;
+  setObjects(sizes: Readonly<Record<string, number>>): void;
+}
+
+const SERVICES = ['admission', 'recovery', 'resync', 'epoch'];
+const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
+/** `…/queuejobs/<name>/status` without its names. */
+const RESOURCE = /^\/apis?\/(?:[^/]+\/)?v[^/]+\/(?:namespaces\/[^/]+\/)?([a-z]+)(?:\/[^/]+)?(?:\/([a-z]+))?$/;
+
+/** What a controller shows of itself; its writes to the API server above all, which are the scarcest thing it uses. */
+export function createControllerMetrics(registry: Registry): ControllerMetrics {
+  const { rounds } = createServiceMetrics(registry, SERVICES);
+  const reflectors = createReflectorMetrics(registry, [QUEUE_JOB.kind, JOB_SCHEDULE.kind]);
+  const requests = new Counter({
+    name: 'longshore_kube_requests_total',
+    help: 'Calls to the API server but watches; status 0 is no answer',
+    labelNames: ['method', 'resource', 'status'],
+    registers: [registry],
+  });
+  return {
+    onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
+    onKubeRequest({ method, path, status }) {
+      const [, plural = 'other', subresource] = RESOURCE.exec(path) ?? [];
+      const resource = subresource === undefined ? plural : `${plural}/${subresource}`;
+      requests.inc({ method, resource, status });
+    },
+    onReflectorEvent(kind, event) {
+      reflectors.lastEvent.set({ kind }, Date.now() / 1_000);
+      if (event.type !== 'disconnected') reflectors.events.inc({ kind, event: REFLECTOR_EVENTS[event.type] });
+    },
+    setObjects(sizes) {
+      for (const [kind, count] of Object.entries(sizes)) reflectors.objects.set({ kind }, count);
+    },
+  };
+}
