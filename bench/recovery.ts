@@ -59,7 +59,7 @@ async function killOnce(
     const doomed = await stack.startWorker();
     const jobs = Array.from({ length: JOBS_A_KILL }, (_, n) => {
       const address = `0x${(round * 1_000 + n).toString(16).padStart(40, 'f')}`;
-      provider.fail(address, { kind: 'hang' });
+      provider.fail(address, { failure: { kind: 'hang' } });
       return { type: 'contract-source', input: { address } };
     });
     await call(stack, '/v1/jobs:batch', { method: 'POST', body: JSON.stringify({ jobs }) });
