@@ -38,9 +38,13 @@ export const webhook = object<JobWebhook>(
   {
     url: text({
       description: 'An https URL of a public address.',
-      min: 8,
       max: 2_048,
-      pattern: String.raw`^https?://[\x21-\x7e]+$`,
+      rules: [
+        {
+          rule: String.raw`self.matches(r'^https?://[\x21-\x7e]+$')`,
+          message: 'must be an https URL of visible ASCII characters',
+        },
+      ],
     }),
   },
   { description: 'One signed POST at the end of the job.' },

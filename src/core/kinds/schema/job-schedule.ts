@@ -34,9 +34,13 @@ const spec = object<JobScheduleSpec>(
     cron: optional(
       text({
         description: 'Five fields: minute, hour, day, month, weekday.',
-        min: 9,
         max: 200,
-        pattern: String.raw`^\S+( +\S+){4}$`,
+        rules: [
+          {
+            rule: String.raw`self.matches(r'^\S+( +\S+){4}$')`,
+            message: 'must have five fields: minute, hour, day, month, weekday',
+          },
+        ],
       }),
     ),
     timeZone: optional(
@@ -51,7 +55,13 @@ const spec = object<JobScheduleSpec>(
       text({
         description: 'A period instead of cron: 10s, 5m, 2h, 1d; at most 31d.',
         max: 8,
-        pattern: '^[1-9][0-9]{0,6}[smhd]$',
+        rules: [
+          {
+            // `parseEvery`, said again in CEL: 31 days in each unit.
+            rule: "self.matches('^[1-9][0-9]{0,6}[smhd]$') && int(self.substring(0, size(self) - 1)) * (self.endsWith('s') ? 1 : self.endsWith('m') ? 60 : self.endsWith('h') ? 3600 : 86400) <= 2678400",
+            message: 'must be like 10s, 5m, 2h or 1d, at most 31d',
+          },
+        ],
       }),
     ),
     overlap: optional(
@@ -79,12 +89,6 @@ const spec = object<JobScheduleSpec>(
         rule: '!has(self.timeZone) || has(self.cron)',
         message: 'timeZone is for cron only',
         fieldPath: '.timeZone',
-      },
-      {
-        // parseEvery's bound, said again because CEL cannot call it: 31 days in each unit.
-        rule: "!has(self.every) || !self.every.matches('^[0-9]+[smhd]$') || int(self.every.substring(0, size(self.every) - 1)) * (self.every.endsWith('s') ? 1 : self.every.endsWith('m') ? 60 : self.every.endsWith('h') ? 3600 : 86400) <= 2678400",
-        message: 'every may be at most 31d',
-        fieldPath: '.every',
       },
     ],
   },
