@@ -7,7 +7,7 @@ import { knownJob, onJob, putJob } from './jobs.js';
 import { problemView } from './problem.js';
 
 const POLL_MS = 2_500;
-const MAX_POLL_MS = 15_000;
+const MAX_POLL_MS = 8_000;
 const PAGE = 15;
 const MAX_ROWS = 150;
 
