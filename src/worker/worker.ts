@@ -120,8 +120,11 @@ export class Worker {
       connection: redis,
       prefix: this.#options.prefix,
       concurrency: this.#options.concurrency,
-      // BullMQ's stall check is a hint only: the lease in the ledger decides whether a job may run again.
+      // BullMQ's stall check is a hint only: the lease in the ledger decides whether a job may run again. It has to be quick
+      // for entries that a worker took and died before it claimed them: no lease tells of those.
       maxStalledCount: 1_000,
+      lockDuration: 10_000,
+      stalledInterval: 5_000,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
       skipVersionCheck: true,

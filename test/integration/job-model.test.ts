@@ -15,8 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => ledger.close());
 
-const seed = Number(process.env['LONGSHORE_TEST_SEED'] ?? Date.now() % 2 ** 31);
-const path = process.env['LONGSHORE_TEST_PATH'];
+const seed = Number(process.env.LONGSHORE_TEST_SEED ?? Date.now() % 2 ** 31);
+const path = process.env.LONGSHORE_TEST_PATH;
 
 it(`keeps the invariants of a job's life (LONGSHORE_TEST_SEED=${seed})`, async () => {
   const taken = new Map<string, number>();

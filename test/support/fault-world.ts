@@ -32,6 +32,9 @@ export interface FaultWorldOptions {
   renewSeconds?: number;
   windowSize?: number;
   concurrency?: number;
+  /** Servers of the test's own, which it may stop. Default to those that all tests share. */
+  postgresUrl?: string;
+  redisUrl?: string;
 }
 
 /**
@@ -84,10 +87,10 @@ export class FaultWorld {
   }
 
   static async start(options: FaultWorldOptions = {}): Promise<FaultWorld> {
-    const ledger = await createTestLedger(['echo']);
+    const ledger = await createTestLedger(['echo'], options.postgresUrl);
     const [pg, redis] = await Promise.all([
       PgFaultProxy.start(ledger.url),
-      RedisFaultProxy.start(process.env['LONGSHORE_TEST_REDIS_URL'] ?? ''),
+      RedisFaultProxy.start(options.redisUrl ?? process.env.LONGSHORE_TEST_REDIS_URL ?? ''),
     ]);
     return new FaultWorld(ledger, { pg, redis }, options);
   }

@@ -25,9 +25,14 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-/** @param types - The types that the pool `default` serves. Defaults to `['echo']`. */
-export async function createTestLedger(types: readonly string[] = ['echo']): Promise<TestLedger> {
-  const serverUrl = process.env['LONGSHORE_TEST_POSTGRES_URL'];
+/**
+ * @param types - The types that the pool `default` serves. Defaults to `['echo']`.
+ * @param serverUrl - Defaults to the PostgreSQL that all tests share.
+ */
+export async function createTestLedger(
+  types: readonly string[] = ['echo'],
+  serverUrl = process.env.LONGSHORE_TEST_POSTGRES_URL,
+): Promise<TestLedger> {
   if (serverUrl === undefined)
     throw new Error('LONGSHORE_TEST_POSTGRES_URL is not set: run the tests by "make test-integration"');
   const name = `t_${randomBytes(6).toString('hex')}`;
