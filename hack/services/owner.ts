@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, symlinkSync } from 'node:fs';
 
 export interface Owner {
   uid: number;
@@ -19,17 +20,40 @@ export function serverOwner(): Owner | undefined {
   );
 }
 
-/** Makes a folder that the owner alone can read. */
-export function makeOwnFolder(path: string, owner: Owner | undefined): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  if (owner === undefined) return;
-  chownSync(path, owner.uid, owner.gid);
-  const reachable = spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', path], { ...owner, cwd: '/' });
-  if (reachable.status !== 0) {
+/**
+ * Makes a folder that the owner alone can read, and answers where it is: at `path`; or, when the owner cannot come there
+ * because a folder above is closed to others (as /root is), under /var/tmp with a symbolic link at `path`.
+ */
+export function makeOwnFolder(path: string, owner: Owner | undefined): string {
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+  const folder = isLink ? readlinkSync(path) : path;
+  if (isLink) refuseForeignFolder(folder, owner);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (owner === undefined) return folder;
+  chownSync(folder, owner.uid, owner.gid);
+  if (canEnter(folder, owner)) return folder;
+  if (isLink || readdirSync(folder).length > 0) {
     throw new Error(
-      `User ${owner.uid}, whom servers run as, cannot enter ${path}: a folder above it is closed to others (as /root is). Move the project, or do not run as root.`,
+      `User ${owner.uid}, whom servers run as, cannot enter ${folder}: a folder above it is closed`,
     );
   }
+  const elsewhere = `/var/tmp/longshore-${createHash('sha256').update(path).digest('hex').slice(0, 16)}`;
+  refuseForeignFolder(elsewhere, owner);
+  rmdirSync(path);
+  symlinkSync(elsewhere, path);
+  return makeOwnFolder(path, owner);
+}
+
+function canEnter(folder: string, owner: Owner): boolean {
+  return spawnSync('/bin/sh', ['-c', 'cd "$1"', 'sh', folder], { ...owner, cwd: '/' }).status === 0;
+}
+
+/** Anybody may write in /var/tmp, so a folder there that someone else laid out is not used. */
+function refuseForeignFolder(folder: string, owner: Owner | undefined): void {
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isDirectory() && [process.getuid?.(), owner?.uid].includes(found.uid)) return;
+  throw new Error(`${folder} is not a folder of ours; remove it and try again`);
 }
 
 /** The command line of a process; undefined when there is no such process. */

@@ -39,10 +39,9 @@ export interface LocalPostgres {
 
 /** A PostgreSQL of our own on 127.0.0.1, which ends with this process. */
 export async function startPostgres(options: PostgresOptions): Promise<LocalPostgres> {
-  const dataDir = resolve(options.dataDir);
   const programs = await findPostgres();
   const owner = serverOwner();
-  makeOwnFolder(dataDir, owner);
+  const dataDir = makeOwnFolder(resolve(options.dataDir), owner);
   const cluster = join(dataDir, 'data');
   const password = readPassword(dataDir, owner);
   if (!existsSync(join(cluster, 'PG_VERSION'))) {

@@ -58,6 +58,26 @@ export async function findRedis(): Promise<string> {
   );
 }
 
+/** `LONGSHORE_CHROMIUM`; else a Chromium or Chrome of the machine; else, as root on Debian, of its packages. */
+export async function findChromium(): Promise<string> {
+  const named = process.env.LONGSHORE_CHROMIUM;
+  if (named !== undefined && named !== '') {
+    if (isProgram(named)) return named;
+    throw new Error(`LONGSHORE_CHROMIUM=${named} is no program`);
+  }
+  const ofMachine = () =>
+    ['chromium', 'chromium-browser', 'google-chrome'].map(onPath).find((path) => path !== undefined);
+  const found = ofMachine();
+  if (found !== undefined) return found;
+  if (canInstall() && (await install('chromium'))) {
+    const installed = ofMachine();
+    if (installed !== undefined) return installed;
+  }
+  throw new Error(
+    'Chromium was not found. Install it (Debian: apt-get install chromium; macOS: brew install chromium), or set LONGSHORE_CHROMIUM to its path.',
+  );
+}
+
 function pathFolders(): string[] {
   return (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
 }

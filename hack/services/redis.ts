@@ -30,10 +30,9 @@ export interface LocalRedis {
 
 /** A Redis of our own on 127.0.0.1 without eviction, which ends with this process. */
 export async function startRedis(options: RedisOptions): Promise<LocalRedis> {
-  const dataDir = resolve(options.dataDir);
   const command = await findRedis();
   const owner = serverOwner();
-  makeOwnFolder(dataDir, owner);
+  const dataDir = makeOwnFolder(resolve(options.dataDir), owner);
   const logFile = join(dataDir, 'redis.log');
   if (!existsSync(logFile)) writeFileSync(logFile, '');
   if (owner !== undefined) chownSync(logFile, owner.uid, owner.gid);

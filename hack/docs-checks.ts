@@ -1,0 +1,54 @@
+import { posix } from 'node:path';
+
+/** ADRs are found by their numbers, so each has its own. */
+export function findAdrProblems(paths: readonly string[]): string[] {
+  const names = paths.map((path) => posix.basename(path)).filter((name) => name !== 'README.md');
+  const misnamed = names.filter((name) => !/^\d{4}-[a-z0-9-]+\.md$/.test(name));
+  const byNumber = Map.groupBy(names, (name) => name.slice(0, 4));
+  const doubled = [...byNumber.values()].filter((same) => same.length > 1);
+  return [
+    ...misnamed.map((name) => `docs/adr/${name} is not named NNNN-title.md`),
+    ...doubled.map((same) => `ADRs share a number: ${same.toSorted().join(', ')}`),
+  ];
+}
+
+const FENCE = /^(```|~~~)[\s\S]*?^\1/gm;
+const LINK = /\]\(\s*<?([^)\s>]+)>?[^)]*\)/g;
+
+/**
+ * Links of a Markdown document to files that are not there, or to headings that their document lacks. Links to the web
+ * are left alone.
+ */
+export function findBrokenLinks(
+  path: string,
+  text: string,
+  exists: (path: string) => boolean,
+  read: (path: string) => string,
+): string[] {
+  const prose = text.replaceAll(FENCE, '').replaceAll(/`[^`\n]*`/g, '');
+  return [...prose.matchAll(LINK)].flatMap(([, link = '']) => {
+    if (/^[a-z][a-z+.-]*:/i.test(link)) return [];
+    const [file = '', heading] = decodeURIComponent(link).split('#');
+    const target = file === '' ? path : posix.join(posix.dirname(path), file);
+    if (!exists(target)) return [`${path} links to ${link}, which is not there`];
+    if (heading === undefined || !target.endsWith('.md')) return [];
+    return headingsOf(read(target)).has(heading)
+      ? []
+      : [`${path} links to ${link}, but there is no such heading`];
+  });
+}
+
+/** Anchors as code hosts make them of headings: lower case, no punctuation, hyphens for spaces. */
+function headingsOf(text: string): Set<string> {
+  const titles = [...text.replaceAll(FENCE, '').matchAll(/^#{1,6}\s+(.+?)\s*$/gm)].map(
+    ([, title = '']) => title,
+  );
+  return new Set(
+    titles.map((title) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .replaceAll(/\s/g, '-'),
+    ),
+  );
+}
