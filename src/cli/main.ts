@@ -22,5 +22,6 @@ try {
 } catch (error) {
   const expected = error instanceof ConfigError || (error instanceof Error && EXPECTED.has(error.name));
   console.error(expected ? (error as Error).message : error);
-  process.exitCode = 1;
+  // A process that failed half-way through its start has connections open that would keep it alive, and useless.
+  process.exit(1);
 }
