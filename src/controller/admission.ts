@@ -79,8 +79,11 @@ export class Admission {
   async #allot(namespace: string, used: number, demands: readonly PlacedDemand[]): Promise<Allotment[]> {
     const { window, windowSize: size } = this.#options;
     const wanted = demands.reduce((sum, d) => sum + Math.max(0, Math.min(d.waiting, d.share - d.open)), 0);
-    const missing = wanted === 0 ? 0 : used + wanted + reservedPlaces(size) - size;
-    const freed = missing > 0 ? await window.makeRoom(namespace, missing) : 0;
+    const reserved = reservedPlaces(size);
+    const missing = wanted === 0 ? 0 : used + wanted + reserved - size;
+    // Enough to go on with: for more, applied QueueJobs need not go.
+    const least = Math.max(0, missing - wanted + Math.min(wanted, reserved));
+    const freed = missing > 0 ? await window.makeRoom(namespace, missing, least) : 0;
     const plan = planAdmission({ size, used: used - freed }, demands);
     return demands.flatMap(({ type, placed, share, open }) => {
       const places = plan.get(type) ?? 0;

@@ -60,6 +60,10 @@ export class Cluster {
     this.#store = createQueueJobStore(logger);
     this.#writer = new QueueJobWriter({ client, db, logger });
     this.window = new KubernetesWindow({ db, writer: this.#writer, store: this.#store });
+    this.#store.onChange(({ before, after }) => {
+      if (before !== undefined && after?.metadata.uid !== before.metadata.uid)
+        this.#writer.forget(before.metadata.uid ?? '');
+    });
     this.#reflector = new Reflector<QueueJob>({
       client,
       type: QUEUE_JOB,

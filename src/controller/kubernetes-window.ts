@@ -34,8 +34,8 @@ export class KubernetesWindow implements Window {
     return jobs.length;
   }
 
-  async makeRoom(namespace: string, wanted: number): Promise<number> {
-    const released = await releaseFinished(this.#options.db, namespace, wanted);
+  async makeRoom(namespace: string, wanted: number, least: number): Promise<number> {
+    const released = await releaseFinished(this.#options.db, { namespace, wanted, least });
     await this.#delete(released);
     return released.length;
   }

@@ -21,7 +21,7 @@ export class LedgerWindow implements Window {
   }
 
   /** A finished job holds a place here only if a QueueJob showed it, before the cluster was taken away. */
-  async makeRoom(namespace: string, wanted: number): Promise<number> {
-    return (await releaseFinished(this.#db, namespace, wanted)).length;
+  async makeRoom(namespace: string, wanted: number, least: number): Promise<number> {
+    return (await releaseFinished(this.#db, { namespace, wanted, least })).length;
   }
 }

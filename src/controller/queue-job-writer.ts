@@ -18,7 +18,7 @@ import { cancelJobs } from '../ledger/jobs.ts';
 import { readInput, readManifestSources, releaseProjections } from '../ledger/projections.ts';
 
 /** Calls to the API server at once: about what it executes at full speed; more would only wait there. */
-const CONCURRENT_CREATES = 16;
+const CONCURRENT_CALLS = 16;
 /** QueueJobs whose sources are read from the ledger at once. */
 const BATCH = 200;
 
@@ -39,6 +39,8 @@ export interface QueueJobWriterOptions {
 /** Every write to QueueJobs. Each may be repeated, and none touches another object of the same name. */
 export class QueueJobWriter {
   readonly #options: QueueJobWriterOptions;
+  /** Uids whose deletion was asked for. */
+  readonly #deleted = new Set<string>();
 
   constructor(options: QueueJobWriterOptions) {
     this.#options = options;
@@ -58,7 +60,7 @@ export class QueueJobWriter {
         continue;
       }
       const sources = await readManifestSources(this.#options.db, batch);
-      await forEachLimited(sources, CONCURRENT_CREATES, async (source) => {
+      await forEachLimited(sources, CONCURRENT_CALLS, async (source) => {
         const outcome = isAway ? 'away' : await this.#createOne(source);
         if (outcome === 'away') isAway = true;
         if (outcome !== 'made') failed.push(source.id);
@@ -104,9 +106,23 @@ export class QueueJobWriter {
 
   /** Deletes objects; one that is gone, or another one by now, is fine. */
   async delete(objects: readonly QueueJob[]): Promise<void> {
-    await forEachLimited(objects, CONCURRENT_CREATES, async ({ metadata }) => {
-      await this.#unlessGone(() => this.#options.client.delete(QUEUE_JOB, metadata, { uid: metadata.uid }));
+    await forEachLimited(objects, CONCURRENT_CALLS, async ({ metadata }) => {
+      const { uid = '' } = metadata;
+      // The store shows it for a while: neither it nor whoever comes to the same conclusion asks twice.
+      if (this.#deleted.has(uid)) return;
+      this.#deleted.add(uid);
+      try {
+        await this.#unlessGone(() => this.#options.client.delete(QUEUE_JOB, metadata, { uid }));
+      } catch (error) {
+        this.#deleted.delete(uid);
+        throw error;
+      }
     });
+  }
+
+  /** To be told of each object that is gone. */
+  forget(uid: string): void {
+    this.#deleted.delete(uid);
   }
 
   /** Writes a status without reading first. @returns Whether there was anything to write. */

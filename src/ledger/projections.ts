@@ -153,18 +153,24 @@ export interface ReleasedJob {
 const RELEASED = `j.id, j.namespace, coalesce(j.resource_namespace, j.namespace) as "objectNamespace",
   coalesce(j.resource_name, j.id::text) as "objectName", j.resource_uid as "objectUid"`;
 
-/** Frees up to `wanted` places of a namespace that finished jobs hold: the oldest first, applied ones last. */
+/**
+ * Frees up to `wanted` places of a namespace that finished jobs hold, the oldest first: those of applied QueueJobs last, and
+ * only as far as fewer than `least` would be free without.
+ */
 export async function releaseFinished(
   db: Queryable,
-  namespace: string,
-  wanted: number,
+  room: { namespace: string; wanted: number; least: number },
 ): Promise<ReleasedJob[]> {
   const { rows } = await db.query<ReleasedJob>(
     `/* make-room */ with chosen as (
-       select id from jobs where in_window and namespace = $1 and finished_at is not null
-       order by resource_uid is not null, finished_at limit $2 for update skip locked)
-     update jobs j set in_window = false, projected = false from chosen where j.id = chosen.id returning ${RELEASED}`,
-    [namespace, wanted],
+       select id from (
+         select id, resource_uid is not null as applied,
+           row_number() over (order by resource_uid is not null, finished_at) as n
+         from jobs where in_window and namespace = $1 and finished_at is not null) ranked
+       where n <= case when applied then least($2::integer, $3::integer) else $2 end)
+     update jobs j set in_window = false, projected = false from chosen
+     where j.id = chosen.id and j.in_window and j.finished_at is not null returning ${RELEASED}`,
+    [room.namespace, room.wanted, room.least],
   );
   return rows;
 }
@@ -196,7 +202,8 @@ export async function releaseHistory(
          from jobs where in_window and namespace = $1 and finished_at is not null
            and labels->>'longshore.dev/schedule' = $2) ranked
        where n > case when succeeded then $3::integer else $4::integer end)
-     update jobs j set in_window = false, projected = false from chosen where j.id = chosen.id returning ${RELEASED}`,
+     update jobs j set in_window = false, projected = false from chosen
+     where j.id = chosen.id and j.in_window and j.finished_at is not null returning ${RELEASED}`,
     [schedule.namespace, schedule.name, keep.succeeded, keep.failed],
   );
   return rows;
