@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -12,6 +13,7 @@ import {
   listApiKeys,
   revokeApiKey,
 } from '../ledger/api-keys.ts';
+import { auditLedger, type Finding } from '../ledger/audit.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
 import { putJobType } from '../ledger/job-types.ts';
 import { putPool } from '../ledger/pools.ts';
@@ -26,6 +28,16 @@ class UsageError extends Error {
 /** What an operator does to the ledger. */
 export function addAdminCommands(program: Command): void {
   addApiKeyCommands(program);
+  program
+    .command('audit')
+    .description('check the ledger against what must always hold; exits with 1 when something is broken')
+    .option('--json', 'print the findings as JSON')
+    .action(async (options: { json?: boolean }) => {
+      const findings = await withLedger((db) => auditLedger(db));
+      if (options.json) console.log(JSON.stringify(findings, null, 2));
+      else console.log(renderFindings(findings));
+      if (findings.some((finding) => finding.verdict === 'broken')) process.exitCode = 1;
+    });
   program
     .command('pool')
     .description('manage pools of workers')
@@ -93,6 +105,17 @@ function addApiKeyCommands(program: Command): void {
       if (!(await withLedger((db) => revokeApiKey(db, id)))) throw new UsageError(`There is no key ${id}`);
       console.log(`Revoked ${id}`);
     });
+}
+
+function renderFindings(findings: readonly Finding[]): string {
+  const table = new Table({ head: ['INVARIANT', 'WHAT', 'VERDICT', 'CHECKED', 'BROKEN'] });
+  for (const { invariant, what, verdict, checked, broken } of findings) {
+    table.push([invariant, what, verdict, String(checked), String(broken)]);
+  }
+  const examples = findings
+    .filter((finding) => finding.verdict === 'broken')
+    .map(({ invariant, examples: found }) => `${invariant}: ${JSON.stringify(found)}`);
+  return [table.toString(), ...examples].join('\n');
 }
 
 const MAX_SCHEMA_BYTES = 32 * 1_024;

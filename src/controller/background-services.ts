@@ -3,6 +3,7 @@ import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
 import { auditLedger, type Finding } from '../ledger/audit.ts';
 import type { Database } from '../ledger/database.ts';
+import { countDepths, type Depth } from '../ledger/depths.ts';
 import type { Retention } from '../ledger/retention.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { runBulkOperations } from './bulk-operations.ts';
@@ -26,6 +27,8 @@ export interface BackgroundServicesOptions {
   onRound?(service: string, round: { failed: boolean; durationMs: number }): void;
   /** Called with what each audit found, for metrics. */
   onAudit?(findings: readonly Finding[]): void;
+  /** Called with the unfinished jobs by type and state, for metrics. */
+  onDepth?(depths: readonly Depth[]): void;
 }
 
 /** The minute's audit looks at jobs accepted this lately; `longshore audit` looks at all. */
@@ -54,6 +57,11 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
     service('retention', 10 * 60_000, (signal) =>
       keepRetention({ db, retention: options.retention }, signal),
     ),
+    service('depth', 5_000, async () => {
+      const depths = await countDepths(db);
+      options.onDepth?.(depths);
+      return { types: depths.length };
+    }),
     service('audit', 60_000, () => audit(options)),
   ];
 }

@@ -142,7 +142,9 @@ export class JobSchedules {
   ): Promise<{ schedule: Schedule } | { refusal: ScheduleRefusal }> {
     const { db, types, webhooks } = this.#options;
     const nowMs = Date.now();
-    const plan = readSchedule(object.spec);
+    // What is absent in the manifest is an empty input, as it is in a QueueJob.
+    const spec = { ...object.spec, jobTemplate: { input: {}, ...object.spec.jobTemplate } };
+    const plan = readSchedule(spec);
     if ('refusal' in plan)
       return { refusal: { reason: JOB_SCHEDULE_REASONS.invalidSchedule, message: `/spec${plan.refusal}` } };
     const type = await types.get(namespace, plan.job.type);
@@ -155,7 +157,7 @@ export class JobSchedules {
     const resourceUid = object.metadata.uid ?? '';
     await deleteOrphanedSchedule(db, namespace, name, resourceUid);
     const nextFireAtMs = plan.suspended ? null : nextFire(plan.timing, nowMs);
-    const put = await putSchedule(db, { namespace, name, spec: object.spec, resourceUid, nextFireAtMs });
+    const put = await putSchedule(db, { namespace, name, spec, resourceUid, nextFireAtMs });
     if (put.outcome !== 'owned') return put;
     const message = 'A schedule of this name was made over REST: delete that, or choose another name';
     return { refusal: { reason: JOB_SCHEDULE_REASONS.nameTaken, message } };

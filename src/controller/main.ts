@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { systemClock } from '../core/clock.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
+import type { WebhookPolicy } from '../core/webhook-url.ts';
 import { createKubeClient, type KubeClient } from '../kube/client.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
 import { findJobType } from '../ledger/job-types.ts';
@@ -16,6 +17,7 @@ import { JobQueue } from '../queue/job-queue.ts';
 import { startTelemetry } from '../telemetry/process-telemetry.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
 import { TypeCatalogue } from '../types/type-catalogue.ts';
+import { createBackgroundServices } from './background-services.ts';
 import { Cluster } from './cluster.ts';
 import { Controller } from './controller.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -76,6 +78,7 @@ export async function runController(config: Config): Promise<void> {
     config.kubernetes.mode === 'on'
       ? await joinCluster(base)
       : { election: new LeaderLock({ url: config.postgres.url, logger }) };
+  const types = createTypes(db);
   const controller = new Controller({
     db,
     queue,
@@ -86,17 +89,52 @@ export async function runController(config: Config): Promise<void> {
     windowSize: config.controller.window,
     leaseSeconds: config.worker.leaseSeconds,
     onRound: metrics.onRound,
+    services: createBackgroundServices({
+      db,
+      logger,
+      clock: systemClock,
+      types,
+      retention: config.retention,
+      webhooks: { secrets: secretsOf(config), policy: webhookPolicy(config) },
+      leaseSeconds: config.worker.leaseSeconds,
+      windowSize: config.controller.window,
+      onRound: metrics.onRound,
+      onAudit: metrics.onAudit,
+      onDepth: metrics.onDepth,
+    }),
   });
   election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));
   shutdown.add('leadership', () => election.stop(), LEADERSHIP_TIMEOUT_MS);
   shutdown.add('readiness', () => health.drain());
+  addChecks(base, queue);
+  health.addCheck('start', async () => {});
+  logger.info({ kubernetes: config.kubernetes.mode }, 'Controller started');
+}
+
+/** Readiness names what is missing: PostgreSQL, or a Redis that is away or evicts. */
+function addChecks({ health, db }: Base, queue: JobQueue): void {
   health.addCheck('postgresql', () => db.query('select 1'));
   health.addCheck('redis', async () => {
     const problem = await queue.problem();
     if (problem !== null) throw new Error(problem);
   });
-  health.addCheck('start', async () => {});
-  logger.info({ kubernetes: config.kubernetes.mode }, 'Controller started');
+}
+
+function createTypes(db: Database): TypeCatalogue {
+  return new TypeCatalogue({
+    shipped: SHIPPED_TYPES,
+    find: (namespace, name) => findJobType(db, namespace, name),
+    clock: systemClock,
+  });
+}
+
+function webhookPolicy({ webhooks: { allowPrivate } }: Config): WebhookPolicy {
+  return { allowInsecure: allowPrivate, allowPrivate };
+}
+
+/** The secret, or while it is exchanged the new and the old one, with a comma between them. */
+function secretsOf({ webhooks }: Config): string[] {
+  return webhooks.secret.split(',').filter((secret) => secret !== '');
 }
 
 /** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
@@ -116,12 +154,8 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
     db,
     dispatcher,
     listener,
-    types: new TypeCatalogue({
-      shipped: SHIPPED_TYPES,
-      find: (namespace, name) => findJobType(db, namespace, name),
-      clock: systemClock,
-    }),
-    webhooks: { allowInsecure: config.webhooks.allowPrivate, allowPrivate: config.webhooks.allowPrivate },
+    types: createTypes(db),
+    webhooks: webhookPolicy(config),
     logger,
     onReflectorEvent: metrics.onReflectorEvent,
     onRound: (service, round) => {

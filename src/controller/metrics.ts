@@ -1,18 +1,25 @@
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import { JOB_SCHEDULE } from '../core/kinds/job-schedule.ts';
 import { QUEUE_JOB } from '../core/kinds/queue-job.ts';
 import type { KubeRequestReport } from '../kube/kube-transport.ts';
 import type { ReflectorEvent } from '../kube/reflector.ts';
-import { createReflectorMetrics, createServiceMetrics } from '../telemetry/metrics.ts';
+import type { Finding } from '../ledger/audit.ts';
+import type { Depth } from '../ledger/depths.ts';
+import { createQueueMetrics, createReflectorMetrics, createServiceMetrics } from '../telemetry/metrics.ts';
 
 export interface ControllerMetrics {
   onRound(service: string, round: { failed: boolean }): void;
   onKubeRequest(report: KubeRequestReport): void;
   onReflectorEvent(kind: string, event: ReflectorEvent): void;
   setObjects(sizes: Readonly<Record<string, number>>): void;
+  onAudit(findings: readonly Finding[]): void;
+  onDepth(depths: readonly Depth[]): void;
 }
 
-const SERVICES = ['admission', 'recovery', 'resync', 'epoch'];
+const SERVICES = [
+  ...['admission', 'recovery', 'resync', 'epoch'],
+  ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'audit'],
+];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
 /** `…/queuejobs/<name>/status` without its names. */
 const RESOURCE = /^\/apis?\/(?:[^/]+\/)?v[^/]+\/(?:namespaces\/[^/]+\/)?([a-z]+)(?:\/[^/]+)?(?:\/([a-z]+))?$/;
@@ -27,7 +34,28 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     labelNames: ['method', 'resource', 'status'],
     registers: [registry],
   });
+  const violations = new Gauge({
+    name: 'longshore_audit_violations',
+    help: 'Rows that broke an invariant of the ledger in the last audit; anything above 0 wants a person',
+    labelNames: ['invariant'],
+    registers: [registry],
+  });
+  const { depth } = createQueueMetrics(registry);
   return {
+    onAudit(findings) {
+      const broken = Map.groupBy(findings, (finding) => finding.invariant);
+      for (const [invariant, ofOne] of broken) {
+        violations.set(
+          { invariant },
+          ofOne.reduce((sum, finding) => sum + finding.broken, 0),
+        );
+      }
+    },
+    onDepth(depths) {
+      // What has emptied is not counted any more, and must not stay at its last value.
+      depth.reset();
+      for (const { namespace, type, state, jobs } of depths) depth.set({ namespace, type, state }, jobs);
+    },
     onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
     onKubeRequest({ method, path, status }) {
       const [, plural = 'other', subresource] = RESOURCE.exec(path) ?? [];

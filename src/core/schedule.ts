@@ -22,6 +22,7 @@ export const MAX_CATCH_UP = 100;
 /** A late fire within this time is not "missed": the controller looks every few seconds. */
 const PUNCTUAL_MS = 30_000;
 const LONGEST_LOOK_BACK_MS = 31 * 24 * 3_600_000;
+const LOOK_BACKS_MS = [3_600_000, 6 * 3_600_000, 24 * 3_600_000, 7 * 24 * 3_600_000, LONGEST_LOOK_BACK_MS];
 
 /** Seconds of `10s`, `5m`, `2h`, `1d`; null for other text. At least a second, at most 31 days. */
 export function parseEvery(text: string): number | null {
@@ -85,18 +86,20 @@ function wallClock(ms: number, timeZone: string): string {
  */
 export function dueFires(timing: ScheduleTiming, catchUp: CatchUp, afterMs: number, nowMs: number): number[] {
   const keep = catchUp.policy === 'all' ? Math.max(1, Math.min(MAX_CATCH_UP, catchUp.limit)) : 1;
-  const fires: number[] = [];
-  let at = nextFire(timing, earliest(timing, afterMs, nowMs, keep));
-  while (at !== null && at <= nowMs) {
-    fires.push(at);
-    if (fires.length > keep) fires.shift();
-    at = nextFire(timing, at);
-  }
+  const fires = newestFires(timing, keep, afterMs, nowMs);
   return catchUp.policy === 'none' ? fires.filter((fire) => nowMs - fire <= PUNCTUAL_MS) : fires;
 }
 
-/** Where to begin to look, so that a year's outage is not gone through second by second. */
-function earliest(timing: ScheduleTiming, afterMs: number, nowMs: number, keep: number): number {
-  const reach = 'everySeconds' in timing ? (keep + 1) * timing.everySeconds * 1_000 : LONGEST_LOOK_BACK_MS;
-  return Math.max(afterMs, nowMs - reach);
+/** The last `keep` fire times: looked for in ever longer spans, so that an outage is not gone through minute by minute. */
+function newestFires(timing: ScheduleTiming, keep: number, afterMs: number, nowMs: number): number[] {
+  const reaches = 'everySeconds' in timing ? [(keep + 1) * timing.everySeconds * 1_000] : LOOK_BACKS_MS;
+  let fires: number[] = [];
+  for (const reach of reaches) {
+    const fromMs = Math.max(afterMs, nowMs - reach);
+    fires = [];
+    for (let at = nextFire(timing, fromMs); at !== null && at <= nowMs; at = nextFire(timing, at))
+      fires.push(at);
+    if (fires.length >= keep || fromMs === afterMs) break;
+  }
+  return fires.slice(-keep);
 }

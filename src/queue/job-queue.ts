@@ -55,6 +55,8 @@ export class JobQueue {
       maxRetriesPerRequest: 1,
       connectTimeout: 5_000,
       commandTimeout: options.commandTimeoutMs ?? 5_000,
+      // A connection on which nothing is answered is replaced: a command's time-out alone would keep it for ever.
+      socketTimeout: options.commandTimeoutMs ?? 5_000,
       retryStrategy: (times) => Math.min(2_000, times * 100),
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
     });

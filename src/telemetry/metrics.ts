@@ -115,12 +115,12 @@ export function createJobMetrics(registry: Registry, types: readonly string[]): 
   };
 }
 
-/** Entries of the queues by type and state. */
+/** What is to be done, by type and state; from the ledger, so one process tells it. */
 export function createQueueMetrics(registry: Registry) {
   return {
     depth: new Gauge({
       name: 'longshore_queue_depth',
-      help: 'Entries of a queue',
+      help: 'Unfinished jobs of a type: waiting for admission, delayed, admitted, running',
       labelNames: ['namespace', 'type', 'state'],
       registers: [registry],
     }),

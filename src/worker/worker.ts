@@ -112,6 +112,8 @@ export class Worker {
   #open(type: string): { worker: QueueWorker<QueueEntry>; redis: Redis } {
     const redis = new Redis(this.#options.redisUrl, {
       maxRetriesPerRequest: null,
+      // Longer than BullMQ's blocking wait of 5 s. A connection that has died in silence would stop the worker for ever.
+      socketTimeout: 15_000,
       retryStrategy: (times) => Math.min(2_000, times * 100),
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
     });
