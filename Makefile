@@ -24,7 +24,8 @@ setup: $(INSTALLED) ## Obtain packages, PostgreSQL and Redis
 	@node hack/services/ensure.ts
 
 $(INSTALLED): package-lock.json
-	npm ci --no-audit --no-fund
+	@echo "Installing packages"
+	@npm ci --no-audit --no-fund --loglevel=error # its Node.js may be older than ours: no warnings about that
 	@touch $@
 
 demo: setup ## Convert photographs, load a contract, watch it all (DEMO_ONCE=1: and end)
