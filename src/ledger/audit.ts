@@ -70,7 +70,7 @@ async function auditJobs(client: DatabaseClient, from: string): Promise<Finding[
   );
   const row = rows[0] as Record<string, unknown>;
   return JOB_RULES.map(({ invariant, what }, n) =>
-    toFinding(invariant, what, Number(row['checked']), Number(row[`n${n}`]), row[`x${n}`] as string[]),
+    toFinding(invariant, what, Number(row.checked), Number(row[`n${n}`]), row[`x${n}`] as string[]),
   );
 }
 
