@@ -47,6 +47,8 @@ export class JobProcessor {
   readonly #stopping = new AbortController();
   /** Suggestions whose claim is under way, so that the same one twice is not granted twice. */
   readonly #claiming = new Set<string>();
+  /** Claimed jobs, by id. */
+  readonly #deliveries = new Map<string, { lease: number; ended: Promise<void> }>();
 
   constructor(options: JobProcessorOptions) {
     this.#options = options;
@@ -73,9 +75,15 @@ export class JobProcessor {
 
   /** Takes one suggestion of the queue to its end. Resolves also when it is refused or the job fails. */
   async process(suggestion: ClaimRequest & { type: string }): Promise<void> {
-    // The queue may suggest again what we are running: a stall check of a busy Redis does.
     const key = `${suggestion.id}/${suggestion.lease}`;
-    if (this.#options.leases.has(suggestion.id) || this.#claiming.has(key)) return;
+    if (this.#claiming.has(key)) return;
+    const earlier = this.#deliveries.get(suggestion.id);
+    if (earlier !== undefined) {
+      // The queue may suggest again what we are running: a stall check of a busy Redis does.
+      if (suggestion.lease < earlier.lease) return;
+      // The next delivery of a job whose last one we are about to leave: its answer was lost, or its handler is deaf.
+      await earlier.ended;
+    }
     this.#claiming.add(key);
     const { job, claimedAtMs } = await this.#claim({ id: suggestion.id, lease: suggestion.lease }).finally(
       () => this.#claiming.delete(key),
@@ -87,6 +95,8 @@ export class JobProcessor {
     }
     this.#options.observer.claimed(job);
     const signal = this.#options.leases.hold(job.id, job.lease, claimedAtMs);
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    this.#deliveries.set(job.id, { lease: job.lease, ended });
     try {
       await this.#options.tracer.span(
         `process ${job.type}`,
@@ -103,6 +113,8 @@ export class JobProcessor {
       );
     } finally {
       this.#options.leases.release(job.id);
+      this.#deliveries.delete(job.id);
+      end();
     }
   }
 

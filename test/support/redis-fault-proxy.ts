@@ -9,7 +9,7 @@ import { type FaultDecision, FaultPlan, type FaultRule, type PlannedFault } from
 import { cutCommands, measureReply, type RespCommand } from './resp.ts';
 
 /**
- * A Redis that lies: a TCP proxy that reads RESP2 commands and replies. A command's name is its first word in lower case;
+ * A Redis that lies: a TCP proxy that reads RESP commands and replies. A command's name is its first word in lower case;
  * a script of BullMQ goes by its own name, such as `addPrioritizedJob`.
  */
 export class RedisFaultProxy {
@@ -163,8 +163,9 @@ class Link {
     for (;;) {
       const length = measureReply(this.#replies, 0);
       if (length === null) return;
-      this.#answered += 1;
       const reply = this.#replies.subarray(0, length);
+      // A push answers no command.
+      if (reply[0] !== PUSH) this.#answered += 1;
       this.#replies = this.#replies.subarray(length);
       if (this.#swallow?.reply === this.#answered) {
         const { decision } = this.#swallow;
@@ -178,6 +179,7 @@ class Link {
 }
 
 const MINUS = 0x2d;
+const PUSH = 0x3e;
 
 function commandName({ words }: RespCommand): string {
   const name = words[0]?.toLowerCase() ?? '';

@@ -29,18 +29,29 @@ function readWords(command: Buffer): string[] {
   return words;
 }
 
-/** The bytes of the RESP2 value that begins at `from`; null when it has not come whole. */
+/** Values that hold `count` others (maps and attributes: twice as many), and those that hold `count` bytes. */
+const AGGREGATES = new Map([
+  ['*', 1],
+  ['~', 1],
+  ['>', 1],
+  ['%', 2],
+  ['|', 2],
+]);
+const BULKS = new Set(['$', '=', '!']);
+
+/** The bytes of the RESP2 or RESP3 value that begins at `from`; null when it has not come whole. */
 export function measureReply(data: Buffer, from: number): number | null {
   const end = data.indexOf('\r\n', from);
   if (end === -1) return null;
   const head = end + 2 - from;
   const kind = String.fromCharCode(data[from] ?? 0);
-  if (kind !== '$' && kind !== '*') return head;
+  const perItem = AGGREGATES.get(kind);
+  if (perItem === undefined && !BULKS.has(kind)) return head;
   const count = Number(data.toString('latin1', from + 1, end));
   if (count < 0) return head;
-  if (kind === '$') return from + head + count + 2 <= data.length ? head + count + 2 : null;
+  if (perItem === undefined) return from + head + count + 2 <= data.length ? head + count + 2 : null;
   let length = head;
-  for (let n = 0; n < count; n += 1) {
+  for (let n = 0; n < count * perItem; n += 1) {
     const item = measureReply(data, from + length);
     if (item === null) return null;
     length += item;
