@@ -100,7 +100,10 @@ async function main(): Promise<number> {
 async function chooseProvider(): Promise<{ name: string; address: string; env: Record<string, string> }> {
   if (process.env.ETHERSCAN_API_KEY)
     return { name: 'Etherscan (ETHERSCAN_API_KEY is set)', address: REAL_CONTRACT, env: {} };
-  const [etherscan, sourcify] = [await startFakeEtherscan({ perSecond: 3, unlimited: true }), await startFakeSourcify({})];
+  const [etherscan, sourcify] = [
+    await startFakeEtherscan({ perSecond: 3, unlimited: true }),
+    await startFakeSourcify({}),
+  ];
   closers.push(
     () => etherscan.close(),
     () => sourcify.close(),
