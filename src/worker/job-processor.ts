@@ -187,23 +187,22 @@ export class JobProcessor {
   }
 
   /** Leaves a handler behind that does not end although it was told to. */
-  async #stoppable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-    const abandoned = new AbortController();
-    const abandon = async (): Promise<never> => {
-      if (!signal.aborted)
-        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-      await sleep(this.#options.abandonAfterMs ?? 5_000, undefined, { signal: abandoned.signal });
-      this.#options.logger.warn({}, 'Left a handler behind that ignored its AbortSignal');
-      throw signal.reason;
-    };
-    const abandoning = abandon();
-    abandoning.catch(() => {});
-    try {
-      return await Promise.race([work, abandoning]);
-    } finally {
-      abandoned.abort();
-      work.catch(() => {});
-    }
+  #stoppable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const onAbort = (): void => {
+        timer = setTimeout(() => {
+          this.#options.logger.warn({}, 'Left a handler behind that ignored its AbortSignal');
+          reject(signal.reason);
+        }, this.#options.abandonAfterMs ?? 5_000);
+      };
+      if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+      work.then(resolve, reject).finally(() => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+      });
+    });
   }
 
   /** Claims, waiting for a ledger that is away: the queue entry must not be spent on its outage. */
