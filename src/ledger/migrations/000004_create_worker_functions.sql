@@ -306,14 +306,19 @@ declare
   v_kept uuid;
 begin
   insert into blobs (id, namespace) values (p_blob, p_namespace) on conflict do nothing;
-  begin
-    update blobs set sha256 = p_sha256, bytes = p_bytes, complete = true, touched_at = now() where id = p_blob and namespace = p_namespace;
-    return p_blob;
-  exception when unique_violation then
-    update blobs set touched_at = now() where namespace = p_namespace and sha256 = p_sha256 and complete returning id into v_kept;
-    delete from blobs where id = p_blob;
-    return v_kept;
-  end;
+  loop
+    begin
+      update blobs set sha256 = p_sha256, bytes = p_bytes, complete = true, touched_at = now() where id = p_blob and namespace = p_namespace;
+      return p_blob;
+    exception when unique_violation then
+      update blobs set touched_at = now() where namespace = p_namespace and sha256 = p_sha256 and complete returning id into v_kept;
+      if v_kept is not null then
+        delete from blobs where id = p_blob;
+        return v_kept;
+      end if;
+      -- The equal one was swept in between: this one takes its place.
+    end;
+  end loop;
 end
 $$;
 
