@@ -21,6 +21,30 @@ export interface Believed {
   version: number;
 }
 
+export function newlyAccepted(job: Pick<Believed, 'id' | 'key' | 'retries'>): Believed {
+  return {
+    ...job,
+    status: 'CREATED',
+    attempt: 1,
+    failures: 0,
+    interruptions: 0,
+    lease: 0,
+    live: false,
+    worker: 0,
+    suspended: false,
+    cancelRequested: false,
+    version: 1,
+  };
+}
+
+/** What a queue entry that carries `lease` must be answered. */
+export function claimVerdict(job: Believed, lease: number): string {
+  if (isFinal(job.status)) return 'finished';
+  if (lease !== job.lease) return 'stale';
+  if (job.live) return 'leased';
+  return job.suspended ? 'suspended' : 'claimed';
+}
+
 /** Expects the ledger to hold what the model believes, and each job's history to add up. */
 export async function expectLedgerAgrees(db: Database, jobs: readonly Believed[]): Promise<void> {
   const { rows } = await db.query<{ id: string }>(INVARIANTS, [jobs.map(({ id }) => id)]);

@@ -5,7 +5,7 @@ import { acceptJobs } from '../../src/ledger/accept.ts';
 import { admitJobs, recoverLeases, takeDispatches } from '../../src/ledger/admission.ts';
 import { cancelJobs, retryJobs, suspendJob } from '../../src/ledger/jobs.ts';
 import type { Outcome, WorkerLedger } from '../../src/ledger/worker-ledger.ts';
-import { type Believed, expectLedgerAgrees } from './job-invariants.ts';
+import { type Believed, claimVerdict, expectLedgerAgrees, newlyAccepted } from './job-invariants.ts';
 import { type Step, settle, toOutcome } from './job-steps.ts';
 import { newJob, type TestLedger } from './ledger.ts';
 
@@ -20,7 +20,7 @@ interface Delivery {
 const LEASE_SECONDS = 30;
 const MAX_INTERRUPTIONS = 3;
 
-/** A few jobs: the real functions change them, the model says what must have become of them. */
+/** A few jobs: the real functions change them, the model says what must have become of them. Zombies commit too. */
 export class JobModel {
   readonly #ledger: TestLedger;
   readonly #workers: WorkerLedger[];
@@ -37,7 +37,6 @@ export class JobModel {
     if (step.do === 'submit') return this.#submit(step);
     const job = this.#jobs[step.pick % Math.max(1, this.#jobs.length)];
     if (job === undefined) return 'nothing';
-    // Mostly the newest delivery, sometimes any of the zombies.
     const delivery = this.#deliveries.at(
       step.pick % 3 === 0 ? -1 - (step.pick % this.#deliveries.length) : -1,
     );
@@ -113,21 +112,7 @@ export class JobModel {
       return 'accepted again';
     }
     expect(accepted).toEqual({ jobId: job.id, outcome: 'created' });
-    this.#jobs.push({
-      id: job.id,
-      key,
-      retries: step.retries,
-      status: 'CREATED',
-      attempt: 1,
-      failures: 0,
-      interruptions: 0,
-      lease: 0,
-      live: false,
-      worker: 0,
-      suspended: false,
-      cancelRequested: false,
-      version: 1,
-    });
+    this.#jobs.push(newlyAccepted({ id: job.id, key, retries: step.retries }));
     return 'accepted';
   }
 
@@ -251,12 +236,12 @@ export class JobModel {
     const regrant = again && job.live && lease === job.lease - 1 && job.worker === step.worker;
     if ('refused' in answer) {
       expect(regrant).toBe(false);
-      expect(answer.refused).toBe(this.#refusal(job, lease));
+      expect(answer.refused).toBe(claimVerdict(job, lease));
       return `refused ${answer.refused}`;
     }
     expect(answer.lease).toBe(lease + 1);
     if (regrant) return 'claimed again';
-    expect(this.#refusal(job, lease)).toBe('claimed');
+    expect(claimVerdict(job, lease)).toBe('claimed');
     Object.assign(job, {
       status: 'PROCESS',
       lease: lease + 1,
@@ -266,13 +251,6 @@ export class JobModel {
     });
     this.#deliveries.push({ id: job.id, lease: job.lease, worker: step.worker, committed: null });
     return 'claimed';
-  }
-
-  #refusal(job: Believed, lease: number): string {
-    if (isFinal(job.status)) return 'finished';
-    if (lease !== job.lease) return 'stale';
-    if (job.live) return 'leased';
-    return job.suspended ? 'suspended' : 'claimed';
   }
 
   async #renew(delivery: Delivery, progress: boolean): Promise<string> {
