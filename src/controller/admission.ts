@@ -1,5 +1,11 @@
 import { planAdmission, reservedPlaces, typeShare, type WindowDemand } from '../core/window.ts';
-import { type Allotment, countWaiting, countWindow, releaseDelayed } from '../ledger/admission.ts';
+import {
+  type Allotment,
+  countWaiting,
+  countWindow,
+  releaseDelayed,
+  type WindowUse,
+} from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
 import { listTypeRates } from '../ledger/job-types.ts';
 import { listServedTypes, type ServedType } from '../ledger/pools.ts';
@@ -67,8 +73,7 @@ export class Admission {
           }),
         };
       });
-      const used = ofWindow.reduce((sum, use) => sum + use.live, 0);
-      allotments.push(...(await this.#allot(namespace, used, demands)));
+      allotments.push(...(await this.#allot(namespace, ofWindow, demands)));
     }
     const admitted = await window.admit(allotments);
     for (const { namespace, type, count } of allotments)
@@ -76,14 +81,20 @@ export class Admission {
     return admitted;
   }
 
-  async #allot(namespace: string, used: number, demands: readonly PlacedDemand[]): Promise<Allotment[]> {
+  async #allot(
+    namespace: string,
+    ofWindow: readonly WindowUse[],
+    demands: readonly PlacedDemand[],
+  ): Promise<Allotment[]> {
     const { window, windowSize: size } = this.#options;
+    const used = ofWindow.reduce((sum, use) => sum + use.live, 0);
+    const open = ofWindow.reduce((sum, use) => sum + use.open, 0);
     const wanted = demands.reduce((sum, d) => sum + Math.max(0, Math.min(d.waiting, d.share - d.open)), 0);
-    const reserved = reservedPlaces(size);
-    const missing = wanted === 0 ? 0 : used + wanted + reserved - size;
-    // Enough to go on with: for more, applied QueueJobs need not go.
-    const least = Math.max(0, missing - wanted + Math.min(wanted, reserved));
-    const freed = missing > 0 ? await window.makeRoom(namespace, missing, least) : 0;
+    const missing = (places: number) =>
+      places === 0 ? 0 : Math.max(0, used + places + reservedPlaces(size) - size);
+    // Applied QueueJobs that have finished stay as long as half of the window works.
+    const least = missing(Math.min(wanted, Math.max(0, Math.floor(size / 2) - open)));
+    const freed = missing(wanted) > 0 ? await window.makeRoom(namespace, missing(wanted), least) : 0;
     const plan = planAdmission({ size, used: used - freed }, demands);
     return demands.flatMap(({ type, placed, share, open }) => {
       const places = plan.get(type) ?? 0;

@@ -6,7 +6,7 @@ import { specSha256 } from '../core/queue-job-adoption.ts';
 import { type Observed, planQueueJob, type QueueJobAction } from '../core/queue-job-plan.ts';
 import { refusedStatus } from '../core/queue-job-status.ts';
 import type { ReconcileContext, ReconcileResult } from '../kube/reconcile-loop.ts';
-import { parseKey } from '../kube/resource-type.ts';
+import { objectKey, parseKey } from '../kube/resource-type.ts';
 import type { ObjectStore, StoreChange } from '../kube/store.ts';
 import type { Database } from '../ledger/database.ts';
 import { cancelJobs, suspendJob } from '../ledger/jobs.ts';
@@ -77,10 +77,13 @@ export class QueueJobReconciler {
   }
 
   async reconcile(key: string, { signal }: ReconcileContext): Promise<ReconcileResult> {
-    const object = this.#options.store.get(key) ?? null;
+    const { store } = this.#options;
     const { namespace = '', name } = parseKey(key);
-    const uid = object?.metadata.uid ?? null;
+    const uid = store.get(key)?.metadata.uid ?? null;
     const shown = await this.#jobs.add({ namespace, name, uid });
+    // What was read of the object while the ledger answered is newer than what the lookup began with.
+    const object = store.get(key) ?? null;
+    if ((object?.metadata.uid ?? null) !== uid) return { requeueAfterMs: 0 };
     const run: Run = { key, object, shown, signal };
     const plan = planQueueJob(this.#observe(run));
     let againInMs = plan.againInMs ?? Number.POSITIVE_INFINITY;
@@ -114,7 +117,9 @@ export class QueueJobReconciler {
   }
 
   #statusOf(object: QueueJob): QueueJobStatus | undefined {
-    return this.#written.get(object.metadata.uid ?? '') ?? object.status;
+    const { uid = '' } = object.metadata;
+    const newest = this.#options.store.get(objectKey(object));
+    return this.#written.get(uid) ?? (newest?.metadata.uid === uid ? newest : object).status;
   }
 
   /** @returns When to come again because of it; infinity for no need. */
