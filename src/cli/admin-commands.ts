@@ -97,7 +97,21 @@ function addApiKeyCommands(program: Command): void {
   apiKey
     .command('list')
     .description('list keys; their secrets are not known')
-    .action(async () => console.table(await withLedger(listApiKeys)));
+    .action(async () => {
+      const table = new Table({ head: ['ID', 'NAME', 'NAMESPACE', 'SCOPES', 'EXPIRES', 'REVOKED'] });
+      for (const key of await withLedger(listApiKeys)) {
+        const day = (ms: number | null) => (ms === null ? '' : new Date(ms).toISOString().slice(0, 10));
+        table.push([
+          key.id,
+          key.name,
+          key.namespace,
+          key.scopes.join(', '),
+          day(key.expiresAtMs),
+          day(key.revokedAtMs),
+        ]);
+      }
+      console.log(table.toString());
+    });
   apiKey
     .command('revoke <id>')
     .description('make a key useless, within 30 seconds everywhere')

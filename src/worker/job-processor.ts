@@ -21,7 +21,9 @@ import { JobStopped, type LeaseKeeper, type StopReason } from './lease-keeper.ts
 export interface ProcessorObserver {
   claimed(job: ClaimedJob): void;
   refused(type: string, reason: ClaimRefusal): void;
-  committed(job: ClaimedJob, outcome: Outcome['outcome'], verdict: Committed['verdict'], runMs: number): void;
+  committed(job: ClaimedJob, outcome: Outcome['outcome'], committed: Committed, runMs: number): void;
+  /** The delivery is over, whatever became of it. */
+  released(job: ClaimedJob): void;
 }
 
 export interface JobProcessorOptions {
@@ -113,6 +115,7 @@ export class JobProcessor {
       );
     } finally {
       this.#options.leases.release(job.id);
+      this.#options.observer.released(job);
       this.#deliveries.delete(job.id);
       end();
     }
@@ -127,8 +130,9 @@ export class JobProcessor {
       logger.warn({ runMs }, 'Stopped a job whose lease was lost');
       return;
     }
-    const { verdict, status } = await this.#commit(job, outcome);
-    this.#options.observer.committed(job, outcome.outcome, verdict, runMs);
+    const committed = await this.#commit(job, outcome);
+    const { verdict, status } = committed;
+    this.#options.observer.committed(job, outcome.outcome, committed, runMs);
     logger.info(
       {
         outcome: outcome.outcome,

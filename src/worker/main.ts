@@ -2,8 +2,10 @@ import { hostname } from 'node:os';
 import { type Config, type Environment, loadConfig } from '../config/config.ts';
 import type { Registration } from '../core/handler.ts';
 import { uuidv7 } from '../core/ids.ts';
+import { isFinal, type JobStatus } from '../core/job.ts';
 import { connectDatabase } from '../ledger/database.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
+import type { Committed, Outcome } from '../ledger/worker-ledger.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
@@ -103,11 +105,24 @@ function createObserver(telemetry: ProcessTelemetry, types: readonly string[]): 
     refused(type) {
       metrics.claims.inc({ type, outcome: 'refused' });
     },
-    committed(job, outcome, verdict, runMs) {
+    committed(job, outcome, { verdict, status }, runMs) {
+      metrics.commits.inc({ type: job.type, outcome: countedAs(outcome, verdict, status) });
+      if (verdict !== 'committed' || status === null || !isFinal(status)) return;
+      phases.observeFinished({ ...job, finishedAtMs: job.startedAtMs + runMs }, status);
+    },
+    released(job) {
       metrics.running.dec({ type: job.type });
-      const counted = verdict === 'fenced' ? 'fenced' : outcome.replace('_', '-');
-      metrics.commits.inc({ type: job.type, outcome: counted });
-      phases.observeFinished({ ...job, finishedAtMs: job.startedAtMs + runMs }, outcome);
     },
   };
+}
+
+/** A failure that is tried again is `retrying`: only the last one is `failed`. */
+function countedAs(
+  outcome: Outcome['outcome'],
+  verdict: Committed['verdict'],
+  status: JobStatus | null,
+): string {
+  if (verdict === 'fenced') return 'fenced';
+  if (outcome === 'handed_back') return 'handed-back';
+  return outcome === 'failed' && status === 'PROCESS' ? 'retrying' : outcome;
 }

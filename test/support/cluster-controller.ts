@@ -141,7 +141,7 @@ export class ClusterController {
       renewSeconds: leaseSeconds / 3,
       logger: silentLogger,
       tracer: noTracer,
-      observer: { claimed() {}, refused() {}, committed() {} },
+      observer: { claimed() {}, refused() {}, committed() {}, released() {} },
     });
     await worker.start();
     return { worker, stop: () => worker.drain(1_000).finally(() => db.end()) };

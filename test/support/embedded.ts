@@ -55,7 +55,7 @@ export class Embedded {
   }
 
   get redisUrl(): string {
-    const url = this.#options.redisUrl ?? process.env['LONGSHORE_TEST_REDIS_URL'];
+    const url = this.#options.redisUrl ?? process.env.LONGSHORE_TEST_REDIS_URL;
     if (url === undefined)
       throw new Error('LONGSHORE_TEST_REDIS_URL is not set: run the tests by "make test-integration"');
     return url;
@@ -101,7 +101,12 @@ export class Embedded {
       renewSeconds: this.#options.renewSeconds ?? 10,
       logger: silentLogger,
       tracer: noTracer,
-      observer: { claimed: (job) => this.#options.onClaimed?.(job), refused() {}, committed() {} },
+      observer: {
+        claimed: (job) => this.#options.onClaimed?.(job),
+        refused() {},
+        committed() {},
+        released() {},
+      },
     });
     await worker.start();
     this.#closers.push(() => worker.drain(1_000).finally(() => db.end()));

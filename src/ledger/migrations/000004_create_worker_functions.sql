@@ -147,7 +147,7 @@ begin
   loop
     job_id := v_item.id;
     select * into v_job from jobs j where j.id = v_item.id and j.lease = v_item.lease and j.lease_until is not null
-      and j.namespace = v_pool.namespace for update;
+      and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
     if v_job.id is null then
       verdict := 'lost';
     else
