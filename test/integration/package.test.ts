@@ -60,10 +60,10 @@ beforeAll(async () => {
   });
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz')) ?? '';
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true }));
-  await run('npm', ['install', ...NPM, `./${tarball}`], { cwd: folder, timeout: 240_000 });
+  await run('npm', ['install', ...NPM, `./${tarball}`], { cwd: folder, timeout: 600_000 });
   ledger = await createTestLedger(['shout']);
   embedded = new Embedded({ ledger, registrations: [] });
-}, 400_000);
+}, 800_000);
 
 afterAll(async () => {
   await worker?.stop();
