@@ -57,10 +57,8 @@ export interface JobError {
 
 const MAX_MESSAGE_LENGTH = 1_024;
 
-/** Control, bidirectional-override and line-separator characters: they deceive whoever reads a terminal. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it removes
-const UNSAFE_CHARACTERS =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+/** Control, bidirectional-override and line-separator characters, but tab and new line: they deceive whoever reads a terminal. */
+const UNSAFE_CHARACTERS = /[[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]--[\t\n]]/gv;
 
 /** Text of strangers (an upstream's message, a file name) made fit for logs, statuses and terminals: ≤ 1,024 characters. */
 export function sanitizeText(text: string, maxLength = MAX_MESSAGE_LENGTH): string {

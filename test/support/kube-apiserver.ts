@@ -22,7 +22,7 @@ let started: Promise<LocalApiserver> | undefined;
  * uses a namespace of its own.
  */
 export async function sharedKubeApiserver(): Promise<SharedKubeApiserver> {
-  const kubeconfigPath = process.env['LONGSHORE_TEST_KUBECONFIG'];
+  const kubeconfigPath = process.env.LONGSHORE_TEST_KUBECONFIG;
   if (kubeconfigPath !== undefined && kubeconfigPath !== '') {
     const config = JSON.parse(await readFile(kubeconfigPath, 'utf8')) as {
       clusters: { cluster: { server: string } }[];
