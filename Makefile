@@ -5,7 +5,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+MACHINE_PATH := $(PATH)
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Certificates that the machine trusts are trusted: some networks have an authority of their own.
+export NODE_USE_SYSTEM_CA := 1
 
 # npm writes this file at the end of each installation.
 INSTALLED := node_modules/.package-lock.json
@@ -25,7 +28,8 @@ setup: $(INSTALLED) ## Obtain packages, PostgreSQL and Redis
 
 $(INSTALLED): package-lock.json
 	@echo "Installing packages"
-	@npm ci --no-audit --no-fund --loglevel=error # its Node.js may be older than ours: no warnings about that
+	@# By the Node.js of the machine, since ours is replaced meanwhile; it may be older: no warnings about that.
+	@PATH="$(MACHINE_PATH)" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 demo: setup ## Convert photographs, load a contract, watch it all (DEMO_ONCE=1: and end)
