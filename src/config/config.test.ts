@@ -109,7 +109,7 @@ test('values that contradict each other are mistakes', () => {
     }),
   ).toEqual([
     expect.stringContaining('LONGSHORE_RENEW_SECONDS: 6 is not allowed'),
-    expect.stringContaining('LONGSHORE_ELECTION_RENEW_SECONDS: 10 is not allowed'),
+    expect.stringContaining('LONGSHORE_ELECTION_RENEW_SECONDS: 8 is not allowed'),
   ]);
 });
 

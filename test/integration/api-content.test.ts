@@ -9,7 +9,7 @@ import { BlobWriter } from '../../src/ledger/blobs.ts';
 import { putJobType } from '../../src/ledger/job-types.ts';
 import { putSchedule } from '../../src/ledger/schedules.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
-import { createTestLedger, type TestLedger } from '../support/ledger.ts';
+import { createTestLedger, settle, type TestLedger } from '../support/ledger.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 let ledger: TestLedger;
@@ -54,15 +54,7 @@ async function countBlobs(): Promise<unknown> {
 }
 
 async function succeed(id: string, result: unknown, blobs: object[] = []): Promise<void> {
-  await ledger.db.query(
-    `select longshore.finish_job(j, 'SUCCESS', $2, null), longshore.notify_changes(array[j.id]) from jobs j where id = $1`,
-    [id, JSON.stringify(result)],
-  );
-  await ledger.db.query(
-    `insert into job_blobs (job_id, n, role, blob_id, name, media_type)
-     select $1, n, 'result', (b->>'blobId')::uuid, b->>'name', b->>'mediaType' from jsonb_array_elements($2) with ordinality as x(b, n)`,
-    [id, JSON.stringify(blobs)],
-  );
+  await settle(ledger.db, id, 'SUCCESS', { result, blobs });
 }
 
 async function store(content: Buffer): Promise<string> {

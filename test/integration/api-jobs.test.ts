@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { uuidv7 } from '../../src/core/ids.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
-import { createTestLedger, type TestLedger } from '../support/ledger.ts';
+import { createTestLedger, settle, type TestLedger } from '../support/ledger.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 let ledger: TestLedger;
@@ -20,15 +20,8 @@ const echo = (text: string, extra: object = {}) => ({ type: 'echo', input: { tex
 
 /** Ends a job as a worker would, as far as REST can see it. */
 async function finish(id: string, status: 'SUCCESS' | 'ERROR', result: unknown = null): Promise<void> {
-  await ledger.db.query(
-    `select longshore.finish_job(j, $2, $3, $4), longshore.notify_changes(array[j.id]) from jobs j where id = $1`,
-    [
-      id,
-      status,
-      JSON.stringify(result),
-      status === 'ERROR' ? { code: 'Broken', message: 'no', retryable: false } : null,
-    ],
-  );
+  const error = { code: 'Broken', message: 'no', retryable: false };
+  await settle(ledger.db, id, status, status === 'ERROR' ? { error } : { result });
 }
 
 describe('submitting', () => {
@@ -221,10 +214,7 @@ describe('event streams', () => {
   it('tell of changes without a notification', async () => {
     const id = await api.submit();
     const stream = readEvents(await api.call(`/v1/jobs/${id}/events`));
-    await ledger.db.query(
-      `select longshore.finish_job(j, 'CANCELLED', null, null) from jobs j where id = $1`,
-      [id],
-    );
+    await settle(ledger.db, id, 'CANCELLED');
     expect((await stream).at(-1)).toEqual({ id: '2', event: 'cancelled' });
   });
 

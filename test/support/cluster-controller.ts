@@ -12,6 +12,7 @@ import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import type { KubeRequestReport } from '../../src/kube/kube-transport.ts';
 import { connectDatabase } from '../../src/ledger/database.ts';
 import { LedgerListener } from '../../src/ledger/listener.ts';
+import type { ClaimedJob } from '../../src/ledger/worker-ledger.ts';
 import { JobQueue } from '../../src/queue/job-queue.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { TestLedger } from './ledger.ts';
@@ -35,7 +36,12 @@ export interface ClusterControllerOptions {
   prefix?: string;
   leaseSeconds?: number;
   windowSize?: number;
+  /** Deadline of a call to the API server. Defaults to the client's. */
+  kubeTimeoutMs?: number;
+  /** Its `namespace` is the workers', too; `default` when absent. */
   cluster?: Partial<ClusterOptions>;
+  /** Told of each delivery that a worker claimed. */
+  onClaimed?(job: ClaimedJob): void;
 }
 
 /** A controller with its side towards a real API server, in this process. */
@@ -61,6 +67,7 @@ export class ClusterController {
       kubeconfigPath: options.kubeconfigPath,
       fieldManager: 'longshore-controller',
       connections: 16,
+      timeoutMs: options.kubeTimeoutMs,
       onRequest: (report) => this.requests.push(report),
     });
     this.queue = new JobQueue({ redisUrl: redisUrlOf(options), prefix: this.prefix, logger });
@@ -132,7 +139,7 @@ export class ClusterController {
       db,
       redisUrl: redisUrlOf(this.#options),
       prefix: this.prefix,
-      namespace: 'default',
+      namespace: this.#options.cluster?.namespace ?? 'default',
       poolSecret: ledger.poolSecret,
       workerId,
       registrations,
@@ -141,7 +148,12 @@ export class ClusterController {
       renewSeconds: leaseSeconds / 3,
       logger: silentLogger,
       tracer: noTracer,
-      observer: { claimed() {}, refused() {}, committed() {}, released() {} },
+      observer: {
+        claimed: (job) => this.#options.onClaimed?.(job),
+        refused() {},
+        committed() {},
+        released() {},
+      },
     });
     await worker.start();
     return { worker, stop: () => worker.drain(1_000).finally(() => db.end()) };

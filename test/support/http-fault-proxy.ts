@@ -40,6 +40,8 @@ export interface FaultPlan {
 
 export interface ActivePlan {
   readonly hits: number;
+  /** What the server answered to the requests that it executed although the fault kept the answer back; 0 for none. */
+  readonly executed: readonly number[];
   /** Rejects with the hits so far when there are too few after `timeoutMs` (10,000 unless told). */
   waitForHits(count: number, timeoutMs?: number): Promise<void>;
   remove(): void;
@@ -67,6 +69,7 @@ export interface HttpFaultProxyOptions {
 
 interface LivePlan extends FaultPlan {
   hits: number;
+  executed: number[];
 }
 
 interface OpenWatch {
@@ -120,16 +123,23 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
     response.once('close', () => upstream.destroy());
   };
 
-  const execute = (incoming: IncomingMessage, then: () => void): void => {
-    forward(incoming, (answer) => answer.resume().once('end', then), then);
+  const execute = async (incoming: IncomingMessage, { executed }: LivePlan): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    forward(
+      incoming,
+      (answer) => answer.resume().once('end', () => resolve(answer.statusCode ?? 0)),
+      () => resolve(0),
+    );
+    executed.push(await promise);
   };
 
   const apply = async (
-    fault: Fault,
+    plan: LivePlan,
     incoming: IncomingMessage,
     response: ServerResponse,
     isWatch: boolean,
   ) => {
+    const { fault } = plan;
     switch (fault.kind) {
       case 'delay':
         await sleep(fault.delayMs);
@@ -137,9 +147,10 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
       case 'before':
         return void response.destroy();
       case 'after':
-        return execute(incoming, () => response.destroy());
+        await execute(incoming, plan);
+        return void response.destroy();
       case 'hang':
-        return fault.executed === true ? execute(incoming, () => undefined) : undefined;
+        return fault.executed === true ? execute(incoming, plan) : undefined;
       case 'status':
         incoming.resume();
         response.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers });
@@ -155,7 +166,7 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
     const plan = plans.find((candidate) => candidate.hits < (candidate.times ?? 1) && candidate.match(seen));
     if (plan !== undefined) plan.hits += 1;
     if (plan === undefined) pass(incoming, response, isWatch);
-    else await apply(plan.fault, incoming, response, isWatch);
+    else await apply(plan, incoming, response, isWatch);
   };
 
   const server = createServer((incoming, response) => {
@@ -178,12 +189,13 @@ export async function startHttpFaultProxy(options: HttpFaultProxyOptions): Promi
       return watches.size;
     },
     plan: (plan) => {
-      const live: LivePlan = { ...plan, hits: 0 };
+      const live: LivePlan = { ...plan, hits: 0, executed: [] };
       plans.push(live);
       return {
         get hits() {
           return live.hits;
         },
+        executed: live.executed,
         waitForHits: async (count, timeoutMs = 10_000) => {
           const deadline = Date.now() + timeoutMs;
           while (live.hits < count) {

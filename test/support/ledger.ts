@@ -120,3 +120,22 @@ export function newJob(overrides: Partial<NewJob> = {}): NewJob {
     ...overrides,
   };
 }
+
+/** Ends a job as a worker's commit would, without a worker. */
+export async function settle(
+  db: Database,
+  id: string,
+  fate: 'SUCCESS' | 'ERROR' | 'CANCELLED',
+  end: { result?: unknown; error?: object; blobs?: readonly object[] } = {},
+): Promise<void> {
+  await db.query(
+    'select settle_jobs(array[row($1::uuid, $2::text, null, $3::jsonb, $4::jsonb, null, $5::jsonb)::settlement])',
+    [
+      id,
+      fate,
+      JSON.stringify(end.result ?? null),
+      end.error === undefined ? null : JSON.stringify(end.error),
+      JSON.stringify(end.blobs ?? []),
+    ],
+  );
+}

@@ -1,0 +1,373 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { HandlerContext } from '../../src/core/handler.ts';
+import { QUEUE_JOB, type QueueJob } from '../../src/core/kinds/queue-job.ts';
+import { silentLogger } from '../../src/core/logger.ts';
+import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
+import type { ResourceType } from '../../src/kube/resource-type.ts';
+import { acceptJobs } from '../../src/ledger/accept.ts';
+import { connectDatabase, type Database } from '../../src/ledger/database.ts';
+import { putPool } from '../../src/ledger/pools.ts';
+import { checkRun } from './checker.ts';
+import { ClusterController } from './cluster-controller.ts';
+import { anyType } from './embedded.ts';
+import {
+  type ActivePlan,
+  type Fault,
+  type HttpFaultProxy,
+  type ProxiedRequest,
+  startHttpFaultProxy,
+} from './http-fault-proxy.ts';
+import type { LocalApiserver } from './kube-apiserver.ts';
+import { createTestLedger, newJob, type TestLedger } from './ledger.ts';
+import { PgFaultProxy } from './pg-fault-proxy.ts';
+import { RunRecorder } from './run-records.ts';
+import { waitFor } from './wait-for.ts';
+
+/** Every write of the controller in the lives of one job of REST and one applied one. The first test proves the list. */
+export const WRITES = [
+  'applied delete',
+  'applied finalizer',
+  'applied mark',
+  'applied status',
+  'rest create',
+  'rest delete',
+  'rest status',
+] as const;
+export type Write = (typeof WRITES)[number];
+
+const NAMESPACE: ResourceType = {
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+};
+const APPLIED = 'applied';
+const LEASE_SECONDS = 30;
+const TIMEOUT_MS = 30_000;
+
+/** One controller's time: its own ways to the API server and to PostgreSQL, which a crash cuts all at once. */
+interface Life {
+  kube: HttpFaultProxy;
+  pg: PgFaultProxy;
+  db: Database;
+  controller: ClusterController;
+  crash(): void;
+}
+
+/**
+ * A job of REST and an applied one in a namespace of their own, whose controller talks to the API server through a proxy
+ * that lies. What became of their QueueJobs is told by a watch that no fault touches.
+ */
+export class KubeFaultWorld {
+  readonly namespace = `f${randomBytes(5).toString('hex')}`;
+  readonly recorder = new RunRecorder();
+  readonly ledger: TestLedger;
+  /** What the handler waits for. */
+  work: Promise<unknown> = Promise.resolve();
+  readonly #server: LocalApiserver;
+  readonly #direct: KubeClient;
+  readonly #folder: string;
+  readonly #watchIdleMs: number | undefined;
+  readonly #lives: Life[] = [];
+  readonly #closers: (() => Promise<unknown>)[] = [];
+  readonly #events: { type: string; object: QueueJob }[] = [];
+  readonly #starts = new Map<string, number>();
+  readonly #leases = new Map<string, number>();
+  readonly #poolSecret = randomBytes(16).toString('hex');
+  readonly #watching = new AbortController();
+  #disturbances = 0;
+
+  private constructor(parts: {
+    server: LocalApiserver;
+    ledger: TestLedger;
+    folder: string;
+    idleMs?: number;
+  }) {
+    this.#server = parts.server;
+    this.#folder = parts.folder;
+    this.#watchIdleMs = parts.idleMs;
+    this.ledger = parts.ledger;
+    this.#direct = createKubeClient({
+      kubeconfigPath: parts.server.kubeconfigPath,
+      fieldManager: 'longshore-test',
+    });
+  }
+
+  /** Runs `test` in a world that is there and gone with it. */
+  static async in(
+    server: LocalApiserver,
+    test: (world: KubeFaultWorld) => Promise<void>,
+    options: { watchIdleMs?: number } = {},
+  ): Promise<void> {
+    const ledger = await createTestLedger();
+    const folder = await mkdtemp(join(tmpdir(), 'longshore-faults-'));
+    const idle = options.watchIdleMs === undefined ? {} : { idleMs: options.watchIdleMs };
+    const world = new KubeFaultWorld({ server, ledger, folder, ...idle });
+    try {
+      await world.#begin();
+      await test(world);
+    } finally {
+      await world.#close();
+    }
+  }
+
+  get kube(): HttpFaultProxy {
+    return this.#life.kube;
+  }
+
+  get #life(): Life {
+    const life = this.#lives.at(-1);
+    if (life === undefined) throw new Error('No controller was started');
+    return life;
+  }
+
+  /** Puts a fault on the first write of this name. @param onStrike - Called before anything happens to the write. */
+  faultOn(write: Write, fault: Fault, onStrike?: (life: Life) => void): ActivePlan {
+    const life = this.#life;
+    this.#disturbances += 1;
+    const match = (request: ProxiedRequest): boolean => {
+      if (writeOf(request, life.kube.requests) !== write) return false;
+      onStrike?.(life);
+      return true;
+    };
+    return life.kube.plan({ match, fault });
+  }
+
+  /** To be told of a disturbance that was seen to work. */
+  disturbed(fault: string): void {
+    this.recorder.injected(fault);
+  }
+
+  /** Counts what is not put on a write: each may cost one more status write. */
+  expectDisturbances(count: number): void {
+    this.#disturbances += count;
+  }
+
+  /** Submits the one, applies the other. */
+  async submit(): Promise<void> {
+    const job = newJob({ namespace: this.namespace, ttlSecondsAfterFinished: 3_600 });
+    const call = this.recorder.invoke('submit', { jobId: job.id });
+    await acceptJobs(this.ledger.db, [job]);
+    call.ok(job.id, 201);
+    await this.#direct.create<QueueJob>(QUEUE_JOB, {
+      apiVersion: 'longshore.dev/v1alpha1',
+      kind: 'QueueJob',
+      metadata: { namespace: this.namespace, name: APPLIED },
+      spec: { type: 'echo', input: { hello: 'world' }, ttlSecondsAfterFinished: 3_600 },
+    } as QueueJob);
+  }
+
+  /** Until both handlers run. */
+  async running(): Promise<void> {
+    await waitFor(
+      () => this.#starts.size,
+      (size) => size === 2,
+      { timeoutMs: TIMEOUT_MS, describe: 'two started jobs' },
+    );
+  }
+
+  /** Until both jobs have ended and their QueueJobs say so; then their time is over. */
+  async ended(): Promise<void> {
+    await waitFor(
+      async () => (await this.#objects()).map(({ status }) => status?.phase),
+      (phases) => phases.length === 2 && phases.every((phase) => phase === 'Succeeded'),
+      { timeoutMs: TIMEOUT_MS, describe: 'two QueueJobs that say Succeeded' },
+    );
+  }
+
+  /** Lets the time of both run out, and waits until nothing is left of their QueueJobs. */
+  async gone(): Promise<void> {
+    await this.ledger.db.query('update jobs set ttl_seconds = 0');
+    await waitFor(
+      () => this.#objects(),
+      (objects) => objects.length === 0,
+      { timeoutMs: TIMEOUT_MS, describe: 'the end of both QueueJobs' },
+    );
+    await waitFor(
+      () => this.#events.filter(({ type }) => type === 'DELETED').length,
+      (count) => count >= 2,
+      { describe: 'the events of two deletions' },
+    );
+  }
+
+  async live(): Promise<void> {
+    await this.submit();
+    await this.ended();
+    await this.gone();
+  }
+
+  /** Expects that the run came to what an undisturbed one comes to. */
+  async expectHeld(): Promise<void> {
+    const injected = this.recorder.records.filter(({ kind }) => kind === 'injection').length;
+    expect(injected, 'faults that were seen to work: without them this proved nothing').toBe(
+      this.#disturbances,
+    );
+    const run = { records: this.recorder.records };
+    const options = {
+      minJobs: 1,
+      minInjections: this.#disturbances,
+      leaseSeconds: LEASE_SECONDS,
+      windowSize: 1_000,
+    };
+    expect((await checkRun(this.ledger.db, run, options)).reasons).toEqual([]);
+    const { rows } = await this.ledger.db.query(
+      `select resource_uid is not null as applied, status, attempt, failures, interruptions, result, in_window, projected
+       from jobs order by 1`,
+    );
+    const end = { status: 'SUCCESS', attempt: 1, failures: 0, interruptions: 0, result: { hello: 'world' } };
+    const free = { in_window: false, projected: false };
+    expect(rows).toEqual([
+      { applied: false, ...end, ...free },
+      { applied: true, ...end, ...free },
+    ]);
+    expect([...this.#starts.values()], 'each job was started once').toEqual([1, 1]);
+    for (const who of ['rest', 'applied']) {
+      const events = this.#events.filter(({ object }) => whoOf(object.metadata.name) === who);
+      const count = (type: string) => events.filter((event) => event.type === type).length;
+      expect([count('ADDED'), count('DELETED')], `QueueJobs made and deleted, ${who}`).toEqual([1, 1]);
+      expect(events.at(-1)?.object.status?.phase, `the last phase, ${who}`).toBe('Succeeded');
+      const statuses = this.writes().filter((write) => write === `${who} status`).length;
+      expect(statuses, `writes of the status, ${who}`).toBeLessThanOrEqual(1 + this.#disturbances);
+    }
+  }
+
+  /** The controllers' writes, in order, answered or not. */
+  writes(): Write[] {
+    const requests = this.#lives.flatMap(({ kube }) => kube.requests);
+    return requests.flatMap((request, n) => writeOf(request, requests.slice(0, n)) ?? []);
+  }
+
+  /** Another controller, as a process of its own would be. */
+  async startController(): Promise<void> {
+    const kube = await startHttpFaultProxy({ target: this.#server.url, caPath: this.#server.caPath });
+    const pg = await PgFaultProxy.start(this.ledger.url);
+    const url = pg.through(this.ledger.url);
+    const db = connectDatabase({
+      url,
+      applicationName: 'controller',
+      statementTimeoutMs: 3_000,
+      connectTimeoutMs: 2_000,
+      logger: silentLogger,
+    });
+    const prefix = this.#lives[0]?.controller.prefix;
+    const controller = new ClusterController({
+      ledger: { ...this.ledger, url, db, poolSecret: this.#poolSecret },
+      kubeconfigPath: await this.#kubeconfig(kube.url),
+      kubeTimeoutMs: 3_000,
+      leaseSeconds: LEASE_SECONDS,
+      onClaimed: (job) => this.#leases.set(job.id, job.lease),
+      ...(prefix === undefined ? {} : { prefix }),
+      cluster: {
+        namespace: this.namespace,
+        ...(this.#watchIdleMs === undefined ? {} : { watchIdleMs: this.#watchIdleMs }),
+      },
+    });
+    let isDead = false;
+    kube.plan({ match: () => isDead, fault: { kind: 'before' }, times: Number.POSITIVE_INFINITY });
+    const crash = (): void => {
+      isDead = true;
+      pg.down();
+      kube.cutWatches('reset');
+    };
+    this.#lives.push({ kube, pg, db, controller, crash });
+    controller.startLeading();
+  }
+
+  async #begin(): Promise<void> {
+    await this.#direct.create(NAMESPACE, { metadata: { name: this.namespace } });
+    await putPool(
+      this.ledger.db,
+      { namespace: this.namespace, name: 'default', types: ['echo'] },
+      this.#poolSecret,
+    );
+    this.#closers.push(await this.#witness());
+    await this.startController();
+    const echo = anyType('echo', (context) => this.#echo(context));
+    const { stop } = await this.#life.controller.startWorker([echo]);
+    this.#closers.push(stop);
+  }
+
+  /** Writes down what happens to QueueJobs, past every fault. */
+  async #witness(): Promise<() => Promise<void>> {
+    const { namespace } = this;
+    const { resourceVersion } = await this.#direct.list<QueueJob>(QUEUE_JOB, { namespace });
+    const { signal } = this.#watching;
+    const watching = (async () => {
+      for await (const event of this.#direct.watch<QueueJob>(QUEUE_JOB, {
+        namespace,
+        resourceVersion,
+        signal,
+      })) {
+        if (event.type !== 'BOOKMARK') this.#events.push(event);
+      }
+    })().catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    return () => {
+      this.#watching.abort();
+      return watching;
+    };
+  }
+
+  async #objects(): Promise<QueueJob[]> {
+    return (await this.#direct.list<QueueJob>(QUEUE_JOB, { namespace: this.namespace })).items;
+  }
+
+  async #kubeconfig(url: string): Promise<string> {
+    const path = join(this.#folder, `kubeconfig-${this.#lives.length}`);
+    const config = {
+      clusters: [{ name: 'p', cluster: { server: url } }],
+      users: [{ name: 'p', user: { token: this.#server.token } }],
+      contexts: [{ name: 'p', context: { cluster: 'p', user: 'p' } }],
+      'current-context': 'p',
+    };
+    await writeFile(path, JSON.stringify(config), { mode: 0o600 });
+    return path;
+  }
+
+  async #echo({ job, input }: HandlerContext<unknown>): Promise<unknown> {
+    const lease = this.#leases.get(job.id) ?? 0;
+    const delivery = { jobId: job.id, attempt: job.attempt, lease, worker: 'in-process' };
+    this.recorder.witness('start', delivery);
+    this.#starts.set(job.id, (this.#starts.get(job.id) ?? 0) + 1);
+    await this.work;
+    this.recorder.witness('end', delivery);
+    return input;
+  }
+
+  async #close(): Promise<void> {
+    for (const close of this.#closers.reverse()) await close();
+    await Promise.all(
+      this.#lives.map(async ({ controller, db, pg, kube }) => {
+        await controller.stop();
+        await db.end();
+        await Promise.all([pg.close(), kube.close()]);
+      }),
+    );
+    await this.#direct.close();
+    await this.ledger.close();
+    await rm(this.#folder, { recursive: true });
+  }
+}
+
+function whoOf(name: string): 'rest' | 'applied' {
+  return name === APPLIED ? 'applied' : 'rest';
+}
+
+/** Which write a request is, if it is one; a patch of an object is that of its finalizer once its deletion was asked for. */
+function writeOf({ method, path }: ProxiedRequest, before: readonly ProxiedRequest[]): Write | null {
+  const [, name, subresource] = /\/queuejobs(?:\/([^/]+))?(?:\/(.+))?$/.exec(path) ?? [];
+  if (method === 'POST') return 'rest create';
+  if (name === undefined || method === 'GET') return null;
+  const who = whoOf(name);
+  if (method === 'DELETE') return `${who} delete`;
+  if (subresource === 'status') return `${who} status`;
+  if (who === 'rest') throw new Error(`A write that nobody knows: ${method} ${path}`);
+  const wasDeleted = before.some((request) => request.method === 'DELETE' && request.path === path);
+  return wasDeleted ? 'applied finalizer' : 'applied mark';
+}
