@@ -70,7 +70,7 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     expect(jobs.map(({ status }) => status).sort()).toEqual(['CANCELLED', 'CREATED']);
     await waitFor(
       () => [...rounds.keys()].sort(),
-      (names) => names.length === 5,
+      (names) => names.length === services.length,
       { describe: 'a round of every service' },
     );
   } finally {

@@ -82,14 +82,12 @@ describe.concurrent('watches', () => {
     KubeFaultWorld.in(
       cluster.server,
       async (world) => {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        world.work = promise;
         world.expectDisturbances(3);
         await cutWatches(world, how);
         await world.submit();
         await world.running();
         await cutWatches(world, how);
-        resolve();
+        world.release();
         await world.ended();
         await cutWatches(world, how);
         await world.gone();
@@ -101,14 +99,12 @@ describe.concurrent('watches', () => {
 
   it.concurrent('too old, and so is the next list', () =>
     KubeFaultWorld.in(cluster.server, async (world) => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      world.work = promise;
       world.expectDisturbances(2);
       await tooOld(world);
       await world.submit();
       await world.running();
       await tooOld(world);
-      resolve();
+      world.release();
       await world.ended();
       await world.gone();
       await world.expectHeld();

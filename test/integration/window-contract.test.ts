@@ -66,7 +66,7 @@ function kubernetesWindow(): Subject {
   reflector.start();
   const writer = new QueueJobWriter({ client, db: ledger.db, logger: silentLogger });
   return {
-    window: new KubernetesWindow({ db: ledger.db, writer, store }),
+    window: new KubernetesWindow({ db: ledger.db, writer, store, onUndone() {} }),
     known: () => store.size,
     close: () => reflector.stop(),
   };
