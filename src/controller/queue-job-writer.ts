@@ -5,13 +5,7 @@ import type { Logger } from '../core/logger.ts';
 import { type ManifestSource, toQueueJob } from '../core/queue-job-manifest.ts';
 import { statusPatch } from '../core/queue-job-status.ts';
 import type { KubeClient } from '../kube/client.ts';
-import {
-  isAlreadyExists,
-  isConflict,
-  isForbidden,
-  isNotFound,
-  KubeApiError,
-} from '../kube/kube-api-error.ts';
+import { isAlreadyExists, isForbidden, isNotFound, KubeApiError } from '../kube/kube-api-error.ts';
 import type { KubeObject, ResourceType } from '../kube/resource-type.ts';
 import type { Database } from '../ledger/database.ts';
 import { cancelJobs } from '../ledger/jobs.ts';
@@ -104,7 +98,7 @@ export class QueueJobWriter {
     }
   }
 
-  /** Deletes objects; one that is gone, or another one by now, is fine. */
+  /** Deletes objects; one that is gone is fine. Rejects with the first failure: the others may not have been asked for. */
   async delete(objects: readonly QueueJob[]): Promise<void> {
     await forEachLimited(objects, CONCURRENT_CALLS, async ({ metadata }) => {
       const { uid = '' } = metadata;
@@ -112,8 +106,10 @@ export class QueueJobWriter {
       if (this.#deleted.has(uid)) return;
       this.#deleted.add(uid);
       try {
-        await this.#unlessGone(() => this.#options.client.delete(QUEUE_JOB, metadata, { uid }));
+        await this.#options.client.delete(QUEUE_JOB, metadata, { uid });
       } catch (error) {
+        if (isNotFound(error)) return;
+        // A conflict, too: it says that nothing was deleted, not that the object is another one by now.
         this.#deleted.delete(uid);
         throw error;
       }
@@ -125,7 +121,12 @@ export class QueueJobWriter {
     this.#deleted.delete(uid);
   }
 
-  /** Writes a status without reading first. @returns Whether there was anything to write. */
+  /**
+   * Writes a status without reading first. A conflict is a failure like any other: busy objects give one, too, not only
+   * those that are others by now.
+   *
+   * @returns Whether it was written: there was something to write, and an object to write it to.
+   */
   async writeStatus(
     { metadata }: QueueJob,
     before: QueueJobStatus | undefined,
@@ -135,10 +136,13 @@ export class QueueJobWriter {
     const patch = statusPatch(before, status);
     if (patch === null) return false;
     const body = { metadata: { uid: metadata.uid }, status: patch };
-    await this.#unlessGone(() =>
-      this.#options.client.patchStatusMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal }),
-    );
-    return true;
+    try {
+      await this.#options.client.patchStatusMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal });
+      return true;
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      return false;
+    }
   }
 
   /** Puts our finalizer and the job's id onto an applied QueueJob; fails when it was changed meanwhile. */
@@ -163,14 +167,6 @@ export class QueueJobWriter {
       await this.#options.client.patchMerge<QueueJob>(QUEUE_JOB, metadata, body, { signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
-    }
-  }
-
-  async #unlessGone(work: () => Promise<unknown>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   }
 }
