@@ -36,6 +36,8 @@ export interface ClusterOptions {
   /** How often QueueJobs whose time is up are looked for. Defaults to 5 s. */
   expiryMs?: number;
   unknownTypeGraceMs?: number;
+  /** A watch on which nothing arrives for this long is opened again. Defaults to 90 s. */
+  watchIdleMs?: number;
   onReflectorEvent?(kind: string, event: ReflectorEvent): void;
   onRound?(service: string, round: { failed: boolean; durationMs: number }): void;
 }
@@ -44,6 +46,8 @@ export interface ClusterOptions {
 const CONCURRENCY = 64;
 const PAGE = 1_000;
 const MADE_WITHIN_MS = 3_000;
+/** What the API server did not do is tried again after this: it may be away. */
+const UNDONE_MS = 2_000;
 
 /** The controller's side towards Kubernetes: what is seen there, and the leader's work on it. */
 export class Cluster {
@@ -53,13 +57,22 @@ export class Cluster {
   readonly #reflector: Reflector<QueueJob>;
   readonly #writer: QueueJobWriter;
   readonly #schedules: JobSchedules;
+  /** While leading. */
+  #queue: WorkQueue | undefined;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    const { client, db, logger, namespace, onReflectorEvent } = options;
+    const { client, db, logger, namespace, watchIdleMs, onReflectorEvent } = options;
     this.#store = createQueueJobStore(logger);
     this.#writer = new QueueJobWriter({ client, db, logger });
-    this.window = new KubernetesWindow({ db, writer: this.#writer, store: this.#store });
+    this.window = new KubernetesWindow({
+      db,
+      writer: this.#writer,
+      store: this.#store,
+      onUndone: (keys) => {
+        for (const key of keys) this.#queue?.addAfter(key, UNDONE_MS);
+      },
+    });
     this.#store.onChange(({ before, after }) => {
       if (before !== undefined && after?.metadata.uid !== before.metadata.uid)
         this.#writer.forget(before.metadata.uid ?? '');
@@ -70,6 +83,7 @@ export class Cluster {
       store: this.#store,
       logger,
       namespace,
+      ...(watchIdleMs === undefined ? {} : { idleTimeoutMs: watchIdleMs }),
       onEvent: (event) => onReflectorEvent?.(QUEUE_JOB.kind, event),
     });
     this.#schedules = new JobSchedules({ ...options, window: this.window });
@@ -110,6 +124,7 @@ export class Cluster {
     const served = new ServedTypes({ db });
     const reconciler = this.#createReconciler(served);
     const queue = new WorkQueue();
+    this.#queue = queue;
     const reconcile = reconciler.reconcile.bind(reconciler);
     const loop = new ReconcileLoop({
       name: 'queue-jobs',
@@ -143,6 +158,7 @@ export class Cluster {
       await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     }
     unwatch();
+    this.#queue = undefined;
     listener.off('changes', onChanges).off('connected', onConnected);
     await Promise.all([...services.map((service) => service.stop()), loop.stop()]);
   }

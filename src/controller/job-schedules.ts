@@ -37,6 +37,8 @@ export interface JobSchedulesOptions {
   resyncMs?: number;
   /** A schedule's status is written at most this often for its fires. Defaults to 10 s. */
   statusMs?: number;
+  /** A watch on which nothing arrives for this long is opened again. Defaults to 90 s. */
+  watchIdleMs?: number;
   onReflectorEvent?(kind: string, event: ReflectorEvent): void;
 }
 
@@ -53,7 +55,7 @@ export class JobSchedules {
 
   constructor(options: JobSchedulesOptions) {
     this.#options = options;
-    const { client, logger, namespace, onReflectorEvent } = options;
+    const { client, logger, namespace, watchIdleMs, onReflectorEvent } = options;
     this.#store = new ObjectStore<JobSchedule>({ logger });
     this.#reflector = new Reflector<JobSchedule>({
       client,
@@ -61,6 +63,7 @@ export class JobSchedules {
       store: this.#store,
       logger,
       namespace,
+      ...(watchIdleMs === undefined ? {} : { idleTimeoutMs: watchIdleMs }),
       onEvent: (event) => onReflectorEvent?.(JOB_SCHEDULE.kind, event),
     });
   }

@@ -1,5 +1,5 @@
 import type { QueueJob } from '../core/kinds/queue-job.ts';
-import { refKey } from '../kube/resource-type.ts';
+import { objectKey, refKey } from '../kube/resource-type.ts';
 import type { ObjectStore } from '../kube/store.ts';
 import { type Allotment, admitJobs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
@@ -14,6 +14,8 @@ export interface KubernetesWindowOptions {
   db: Database;
   writer: QueueJobWriter;
   store: ObjectStore<QueueJob>;
+  /** Told of QueueJobs (by key) that could not be made or deleted now, so that nothing waits for the next resync. */
+  onUndone(keys: readonly string[]): void;
 }
 
 /**
@@ -28,9 +30,11 @@ export class KubernetesWindow implements Window {
   }
 
   async admit(allotments: readonly Allotment[]): Promise<number> {
-    const { db, writer } = this.#options;
+    const { db, writer, onUndone } = this.#options;
     const jobs = await admitJobs(db, allotments, { dispatch: false });
-    await writer.create(jobs.map((job) => job.id));
+    const failed = new Set(await writer.create(jobs.map((job) => job.id)));
+    const undone = jobs.filter(({ id }) => failed.has(id));
+    if (undone.length > 0) onUndone(undone.map(({ id, namespace }) => refKey({ namespace, name: id })));
     return jobs.length;
   }
 
@@ -69,6 +73,11 @@ export class KubernetesWindow implements Window {
         ? [object]
         : [];
     });
-    await this.#options.writer.delete(objects);
+    try {
+      await this.#options.writer.delete(objects);
+    } catch (error) {
+      this.#options.onUndone(objects.map(objectKey));
+      throw error;
+    }
   }
 }
