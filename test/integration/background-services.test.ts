@@ -82,6 +82,7 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     audit: false,
     'bulk-operations': false,
     retention: false,
+    depth: false,
     schedules: false,
     webhooks: false,
   });
