@@ -49,7 +49,8 @@ class UploadReader {
   readonly #fields: Record<string, string> = Object.create(null);
   readonly #writer: BlobWriter;
   #file: { name: string; mediaType: string } | undefined;
-  #stored: Promise<void> = Promise.resolve();
+  /** One a file part, in their order; more than one is a mistake, but each has to come to an end. */
+  readonly #stores: Promise<void>[] = [];
 
   constructor(options: UploadOptions) {
     this.#options = options;
@@ -57,7 +58,7 @@ class UploadReader {
   }
 
   async discard(): Promise<void> {
-    await this.#stored.catch(() => {});
+    await Promise.allSettled(this.#stores);
     await this.#writer.discard().catch(() => {});
   }
 
@@ -93,8 +94,11 @@ class UploadReader {
         if (problem !== null) fail(problem);
       });
       parser.on('file', (name, stream, info) => {
-        this.#stored = this.#takeFile(name, stream, info);
-        this.#stored.catch(fail);
+        // A parser that is destroyed breaks its parts off: also one that nobody reads, whose error would end the process.
+        stream.on('error', () => {});
+        const stored = this.#takeFile(name, stream, info);
+        stored.catch(fail);
+        this.#stores.push(stored);
       });
       parser.on('fieldsLimit', () =>
         fail(invalidInput({ pointer: '', detail: `more than ${MAX_FIELDS} fields` })),
@@ -107,7 +111,9 @@ class UploadReader {
       );
       parser.on('close', () => {
         settle();
-        this.#stored.then(() => this.#finish()).then(resolve, reject);
+        Promise.all(this.#stores)
+          .then(() => this.#finish())
+          .then(resolve, reject);
       });
       req.on('close', onClose).on('error', onClose);
       req.pipe(parser);
