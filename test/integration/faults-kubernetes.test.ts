@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster } from '../support/cluster-world.ts';
 import type { Fault } from '../support/http-fault-proxy.ts';
-import { KubeFaultWorld, WRITES } from '../support/kube-fault-world.ts';
+import { KubeFaultWorld } from '../support/kube-fault-world.ts';
+import { WRITES } from '../support/kube-writes.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /**

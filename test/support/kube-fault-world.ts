@@ -1,43 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { HandlerContext } from '../../src/core/handler.ts';
 import { QUEUE_JOB, type QueueJob } from '../../src/core/kinds/queue-job.ts';
-import { silentLogger } from '../../src/core/logger.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import type { ResourceType } from '../../src/kube/resource-type.ts';
 import { acceptJobs } from '../../src/ledger/accept.ts';
-import { connectDatabase, type Database } from '../../src/ledger/database.ts';
 import { putPool } from '../../src/ledger/pools.ts';
 import { checkRun } from './checker.ts';
-import { ClusterController } from './cluster-controller.ts';
 import { anyType } from './embedded.ts';
-import {
-  type ActivePlan,
-  type Fault,
-  type HttpFaultProxy,
-  type ProxiedRequest,
-  startHttpFaultProxy,
-} from './http-fault-proxy.ts';
+import type { ActivePlan, Fault, HttpFaultProxy, ProxiedRequest } from './http-fault-proxy.ts';
 import type { LocalApiserver } from './kube-apiserver.ts';
+import { type Life, startLife } from './kube-fault-life.ts';
+import { APPLIED, type Write, whoOf, writeOf } from './kube-writes.ts';
 import { createTestLedger, newJob, type TestLedger } from './ledger.ts';
-import { PgFaultProxy } from './pg-fault-proxy.ts';
 import { RunRecorder } from './run-records.ts';
 import { waitFor } from './wait-for.ts';
-
-/** Every write of the controller in the lives of one job of REST and one applied one. The first test proves the list. */
-export const WRITES = [
-  'applied delete',
-  'applied finalizer',
-  'applied mark',
-  'applied status',
-  'rest create',
-  'rest delete',
-  'rest status',
-] as const;
-export type Write = (typeof WRITES)[number];
 
 const NAMESPACE: ResourceType = {
   group: '',
@@ -46,18 +26,8 @@ const NAMESPACE: ResourceType = {
   kind: 'Namespace',
   namespaced: false,
 };
-const APPLIED = 'applied';
 const LEASE_SECONDS = 30;
 const TIMEOUT_MS = 15_000;
-
-/** One controller's time: its own ways to the API server and to PostgreSQL, which a crash cuts all at once. */
-interface Life {
-  kube: HttpFaultProxy;
-  pg: PgFaultProxy;
-  db: Database;
-  controller: ClusterController;
-  crash(): void;
-}
 
 /**
  * A job of REST and an applied one in a namespace of their own, whose controller talks to the API server through a proxy
@@ -251,21 +221,11 @@ export class KubeFaultWorld {
 
   /** Another controller, as a process of its own would be. */
   async startController(): Promise<void> {
-    const kube = await startHttpFaultProxy({ target: this.#server.url, caPath: this.#server.caPath });
-    const pg = await PgFaultProxy.start(this.ledger.url);
-    const url = pg.through(this.ledger.url);
-    const db = connectDatabase({
-      url,
-      applicationName: 'controller',
-      statementTimeoutMs: 3_000,
-      connectTimeoutMs: 2_000,
-      logger: silentLogger,
-    });
     const prefix = this.#lives[0]?.controller.prefix;
-    const controller = new ClusterController({
-      ledger: { ...this.ledger, url, db, poolSecret: this.#poolSecret },
-      kubeconfigPath: await this.#kubeconfig(kube.url),
-      kubeTimeoutMs: 3_000,
+    const life = await startLife({
+      ledger: { ...this.ledger, poolSecret: this.#poolSecret },
+      server: this.#server,
+      kubeconfigPath: join(this.#folder, `kubeconfig-${this.#lives.length}`),
       leaseSeconds: LEASE_SECONDS,
       onClaimed: (job) => this.#leases.set(job.id, job.lease),
       ...(prefix === undefined ? {} : { prefix }),
@@ -274,15 +234,8 @@ export class KubeFaultWorld {
         ...(this.#watchIdleMs === undefined ? {} : { watchIdleMs: this.#watchIdleMs }),
       },
     });
-    let isDead = false;
-    kube.plan({ match: () => isDead, fault: { kind: 'before' }, times: Number.POSITIVE_INFINITY });
-    const crash = (): void => {
-      isDead = true;
-      pg.down();
-      kube.cutWatches('reset');
-    };
-    this.#lives.push({ kube, pg, db, controller, crash });
-    controller.startLeading();
+    this.#lives.push(life);
+    life.controller.startLeading();
   }
 
   async #begin(): Promise<void> {
@@ -325,18 +278,6 @@ export class KubeFaultWorld {
     return (await this.#direct.list<QueueJob>(QUEUE_JOB, { namespace: this.namespace })).items;
   }
 
-  async #kubeconfig(url: string): Promise<string> {
-    const path = join(this.#folder, `kubeconfig-${this.#lives.length}`);
-    const config = {
-      clusters: [{ name: 'p', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'p', user: { token: this.#server.token } }],
-      contexts: [{ name: 'p', context: { cluster: 'p', user: 'p' } }],
-      'current-context': 'p',
-    };
-    await writeFile(path, JSON.stringify(config), { mode: 0o600 });
-    return path;
-  }
-
   async #echo({ job, input }: HandlerContext<unknown>): Promise<unknown> {
     const lease = this.#leases.get(job.id) ?? 0;
     const delivery = { jobId: job.id, attempt: job.attempt, lease, worker: 'in-process' };
@@ -350,32 +291,9 @@ export class KubeFaultWorld {
   async #close(): Promise<void> {
     this.release();
     for (const close of this.#closers.reverse()) await close();
-    await Promise.all(
-      this.#lives.map(async ({ controller, db, pg, kube }) => {
-        await controller.stop();
-        await db.end();
-        await Promise.all([pg.close(), kube.close()]);
-      }),
-    );
+    await Promise.all(this.#lives.map((life) => life.end()));
     await this.#direct.close();
     await this.ledger.close();
     await rm(this.#folder, { recursive: true });
   }
-}
-
-function whoOf(name: string): 'rest' | 'applied' {
-  return name === APPLIED ? 'applied' : 'rest';
-}
-
-/** Which write a request is, if it is one; a patch of an object is that of its finalizer once its deletion was asked for. */
-function writeOf({ method, path }: ProxiedRequest, before: readonly ProxiedRequest[]): Write | null {
-  const [, name, subresource] = /\/queuejobs(?:\/([^/]+))?(?:\/(.+))?$/.exec(path) ?? [];
-  if (method === 'POST') return 'rest create';
-  if (name === undefined || method === 'GET') return null;
-  const who = whoOf(name);
-  if (method === 'DELETE') return `${who} delete`;
-  if (subresource === 'status') return `${who} status`;
-  if (who === 'rest') throw new Error(`A write that nobody knows: ${method} ${path}`);
-  const wasDeleted = before.some((request) => request.method === 'DELETE' && request.path === path);
-  return wasDeleted ? 'applied finalizer' : 'applied mark';
 }
