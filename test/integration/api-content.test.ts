@@ -15,10 +15,14 @@ import { waitFor } from '../support/wait-for.ts';
 let ledger: TestLedger;
 let api: TestApi;
 let png: Buffer;
+let tiny: Buffer;
 
 beforeAll(async () => {
   ledger = await createTestLedger();
   api = await startTestApi(ledger);
+  tiny = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'red' } })
+    .png()
+    .toBuffer();
   png = await sharp({
     create: {
       width: 700,
@@ -106,8 +110,8 @@ describe('POST /v1/images', () => {
   /** The last file part is larger than what the parser reads ahead: it is still under way when it is refused. */
   const withFiles = (...names: string[]) => {
     const data = form({ format: 'png' });
-    for (const name of names.slice(0, -1)) data.append(name, new Blob([png]), 'small.png');
-    data.append(names.at(-1) ?? '', new Blob([Buffer.alloc(200_000)]), 'large.png');
+    for (const name of names.slice(0, -1)) data.append(name, new Blob([tiny]), 'tiny.png');
+    data.append(names.at(-1) ?? '', new Blob([Buffer.alloc(700_000)]), 'large.png');
     return data;
   };
   it.each([
