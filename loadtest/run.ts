@@ -55,6 +55,7 @@ if (scenario === undefined)
 const DRAIN_TIMEOUT_MS = 300_000;
 
 const dataDir = mkdtempSync(join(tmpdir(), 'longshore-load-'));
+const SUMMARY = join(dataDir, 'k6.json');
 chmodSync(dataDir, 0o755);
 const k6 = await findK6();
 // A process of its own, as the real provider is.
@@ -89,25 +90,21 @@ try {
 
 async function measure(running: Stack, { script, env, idle }: Scenario): Promise<number> {
   const sampler = new MemorySampler(running);
-  const startedAtMs = Date.now();
-  const summaryFile = join(dataDir, 'k6.json');
-  const child = spawn(
-    k6,
-    ['run', '--quiet', '--summary-export', summaryFile, join(ROOT, 'loadtest', script)],
-    {
-      stdio: 'inherit',
-      env: {
-        ...process.env,
-        ...env,
-        API_URL: running.apiUrl,
-        API_KEY: running.apiKey ?? '',
-        RUN: String(Math.floor(startedAtMs / 1_000)),
-      },
-    },
-  );
-  const [exitCode] = (await once(child, 'exit')) as [number];
   const ledger = new pg.Client({ connectionString: running.postgresUrl });
   await ledger.connect();
+  // Ten seconds at a fifth of the rate, not measured: a process that has just started compiles while it works.
+  if (env.RATE !== undefined) {
+    await runK6(running, script, {
+      ...env,
+      RATE: String(Number(env.RATE) / 5),
+      SECONDS: '10',
+      POLLED: '0',
+      RUN: '1',
+    });
+    await drained(ledger, idle === true);
+  }
+  const startedAtMs = Date.now();
+  const exitCode = await runK6(running, script, { ...env, RUN: String(Math.floor(startedAtMs / 1_000)) });
   const counts = await drained(ledger, idle === true);
   const totalSeconds = (Date.now() - startedAtMs) / 1_000;
   const { rows } = await ledger.query('select pg_database_size(current_database())::bigint as bytes');
@@ -118,8 +115,18 @@ async function measure(running: Stack, { script, env, idle }: Scenario): Promise
     totalSeconds,
     databaseBytes: Number(rows[0].bytes),
     memory: sampler.stop(),
-    summaryFile,
   });
+  return exitCode;
+}
+
+/** Answers k6's exit code; its figures are in {@link SUMMARY} then. */
+async function runK6(running: Stack, script: string, env: Record<string, string>): Promise<number> {
+  const args = ['run', '--quiet', '--summary-export', SUMMARY, join(ROOT, 'loadtest', script)];
+  const child = spawn(k6, args, {
+    stdio: 'inherit',
+    env: { ...process.env, ...env, API_URL: running.apiUrl, API_KEY: running.apiKey ?? '' },
+  });
+  const [exitCode] = (await once(child, 'exit')) as [number];
   return exitCode;
 }
 
@@ -142,12 +149,11 @@ interface Report {
   totalSeconds: number;
   databaseBytes: number;
   memory: Record<string, number>;
-  summaryFile: string;
 }
 
-function report({ exitCode, counts, totalSeconds, databaseBytes, memory, summaryFile }: Report): void {
+function report({ exitCode, counts, totalSeconds, databaseBytes, memory }: Report): void {
   const metrics = (
-    JSON.parse(readFileSync(summaryFile, 'utf8')) as { metrics: Record<string, Record<string, number>> }
+    JSON.parse(readFileSync(SUMMARY, 'utf8')) as { metrics: Record<string, Record<string, number>> }
   ).metrics;
   const jobs = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const table = new Table({ head: ['what', 'figure'] });

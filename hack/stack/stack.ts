@@ -27,7 +27,7 @@ import { startRedis } from '../services/redis.ts';
  */
 const HEAP_OPTIONS = '--max-old-space-size=128 --max-semi-space-size=8';
 
-const WORKER_NICENESS = 10;
+const NICENESS: Record<string, number> = { controller: 10, worker: 19 };
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const CLI = join(ROOT, 'src/cli/main.ts');
@@ -132,7 +132,7 @@ async function assemble(
     });
     stops.push(() => child.stop(30_000));
     // On one machine the work must not make the people wait who submit it; in a cluster this is what CPU requests are for.
-    if (kind === 'worker') setPriority(child.pid, WORKER_NICENESS);
+    setPriority(child.pid, NICENESS[kind] ?? 0);
     processes.set(name, { pid: child.pid, healthUrl: `http://${host}:${healthPort}`, child });
   };
   const apiPort = await choosePort(options.preferredPort);

@@ -15,8 +15,8 @@ export interface ApiMetrics {
   /** One answered request; `route` is the pattern, never the path. */
   observeRequest(method: string, route: string, status: number, seconds: number): void;
   setInFlight(requests: number): void;
-  /** The size of one shared insert. */
-  observeBatch(jobs: number): void;
+  /** One shared insert. */
+  observeBatch(batch: { jobs: number; seconds: number; failed: boolean }): void;
   countCacheRead(outcome: 'hit' | 'miss' | 'skipped'): void;
 }
 

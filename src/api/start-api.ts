@@ -69,7 +69,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   });
   await waitForSchema(db, logger, options.signal);
   for (const type of options.types) await putJobType(db, toStoredType(type));
-  const acceptor = new JobAcceptor({ db, logger, onBatch: (size) => options.metrics.observeBatch(size) });
+  const acceptor = new JobAcceptor({ db, logger, onBatch: (batch) => options.metrics.observeBatch(batch) });
   const cache = new StatusCache({
     redisUrl: options.redisUrl,
     prefix: options.redisPrefix,

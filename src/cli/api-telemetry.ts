@@ -21,7 +21,11 @@ export async function createApiTelemetry(config: Config): Promise<ApiTelemetry> 
     metrics: {
       observeRequest: (method, route, status, seconds) => http.observe(route, method, status, seconds),
       setInFlight: (requests) => http.inFlight.set(requests),
-      observeBatch: (jobs) => ledger.batchSize.observe({ statement: 'accept' }, jobs),
+      observeBatch({ jobs, seconds, failed }) {
+        ledger.batchSize.observe({ statement: 'accept' }, jobs);
+        ledger.duration.observe({ statement: 'accept' }, seconds);
+        if (failed) ledger.failures.inc({ statement: 'accept' });
+      },
       countCacheRead: (outcome) => cacheReads.inc({ outcome }),
     },
   };

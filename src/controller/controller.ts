@@ -13,6 +13,9 @@ import type { Window } from './window-port.ts';
 /** The safety net: notifications wake admission long before. */
 const ADMISSION_INTERVAL_MS = 1_000;
 
+/** A lone job is admitted at once; of a flood, the jobs of this long share a round. */
+const ADMISSION_PAUSE_MS = 40;
+
 export interface ControllerOptions {
   db: Database;
   queue: JobQueue;
@@ -44,7 +47,7 @@ export class Controller {
       window,
       ...(options.windowSize === undefined ? {} : { windowSize: options.windowSize }),
     });
-    this.#admission = this.#service('admission', ADMISSION_INTERVAL_MS, 10, async () => ({
+    this.#admission = this.#service('admission', ADMISSION_INTERVAL_MS, ADMISSION_PAUSE_MS, async () => ({
       admitted: await admission.runOnce(),
       dispatched: await dispatcher.dispatch(),
       nextDueMs: await this.#wakeWhenDue(),

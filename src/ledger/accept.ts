@@ -71,8 +71,8 @@ function toItem(job: NewJob): Record<string, unknown> {
 export interface JobAcceptorOptions {
   db: Database;
   logger: Logger;
-  /** Called with the size of each shared insert. */
-  onBatch?(size: number): void;
+  /** Called after each shared insert. */
+  onBatch?(batch: { jobs: number; seconds: number; failed: boolean }): void;
   /** Defaults to 5 ms. */
   maxDelayMs?: number;
   /** Jobs that may wait for an insert before `accept` rejects with `BatcherFullError`. Defaults to 5,000. */
@@ -109,16 +109,21 @@ export class JobAcceptor {
   }
 
   async #flush(jobs: NewJob[]): Promise<Accepted[]> {
-    this.#options.onBatch?.(jobs.length);
+    const startedAtMs = performance.now();
+    let failed = false;
     try {
       return await acceptJobs(this.#options.db, jobs);
     } catch (error) {
+      failed = true;
       if (!isOutcomeUnknown(error)) throw error;
       this.#options.logger.warn(
         { err: error, jobs: jobs.length },
         'Lost the answer to an insert: looking the jobs up',
       );
       return lookUpAccepted(this.#options.db, jobs, error);
+    } finally {
+      const seconds = (performance.now() - startedAtMs) / 1_000;
+      this.#options.onBatch?.({ jobs: jobs.length, seconds, failed });
     }
   }
 }

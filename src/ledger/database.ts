@@ -50,6 +50,12 @@ export async function withTransaction<T>(
 ): Promise<T> {
   const client = await db.connect();
   let broken: Error | undefined;
+  // The pool listens only to clients that rest in it: one that breaks in our hands would end the process. The query under
+  // way rejects all the same.
+  const onError = (error: Error) => {
+    broken = error;
+  };
+  client.on('error', onError);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -61,6 +67,7 @@ export async function withTransaction<T>(
     });
     throw error;
   } finally {
+    client.off('error', onError);
     client.release(broken);
   }
 }

@@ -59,13 +59,13 @@ export class JobProcessor {
     const shared = { concurrency: 1, isIndivisible: isUnavailable };
     this.#claims = new Batcher({
       flush: (requests) => options.ledger.claim(requests),
-      maxDelayMs: 1,
+      maxDelayMs: 5,
       ...shared,
     });
     this.#commits = new Batcher({
       flush: (commits) => options.ledger.commit(commits),
-      maxDelayMs: 2,
-      maxItems: 50,
+      maxDelayMs: 10,
+      maxItems: 100,
       ...shared,
     });
   }
