@@ -43,7 +43,8 @@ export function listVariables(): Variable[] {
 }
 
 /** Set by Kubernetes for Services whose name starts with `longshore`, for tests, demo and builds: not ours to judge. */
-const FOREIGN = /^LONGSHORE_(TEST_|DEMO_|(CACHE|CHROMIUM|KUBE_SOURCE)$|.*(_SERVICE_(HOST|PORT)(_.*)?|_PORT_\d+_(TCP|UDP)(_.*)?)$)/;
+const FOREIGN =
+  /^LONGSHORE_(TEST_|DEMO_|(CACHE|CHROMIUM|KUBE_SOURCE)$|.*(_SERVICE_(HOST|PORT)(_.*)?|_PORT_\d+_(TCP|UDP)(_.*)?)$)/;
 /** The value of the `<SERVICE>_PORT` variable that Kubernetes sets for a Service, such as `longshore-api`. */
 const SERVICE_LINK = /^(tcp|udp):\/\//;
 
