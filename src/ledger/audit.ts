@@ -1,5 +1,5 @@
 import { JOB_FACTS, JOB_RULES, REST_RULES, ROW_RULES, type RowRule } from './audit-rules.ts';
-import type { Database, DatabaseClient } from './database.ts';
+import { type Database, type DatabaseClient, withTransaction } from './database.ts';
 
 /** What is known of one rule. */
 export interface Finding {
@@ -27,31 +27,24 @@ export interface AuditOptions {
 }
 
 const MAX_EXAMPLES = 50;
+const SNAPSHOT = 'begin isolation level repeatable read read only';
 const LOWEST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** Judges the ledger by its invariants, in one snapshot. Reads only. */
 export async function auditLedger(db: Database, options: AuditOptions = {}): Promise<Finding[]> {
-  const client = await db.connect();
-  let failure: Error | undefined;
-  try {
-    await client.query('begin isolation level repeatable read read only');
-    const { rows } = await client.query<{ id: string }>('/* audit-since */ select uuid_floor($1) as id', [
-      new Date(options.sinceMs ?? 0),
-    ]);
-    const from = options.sinceMs === undefined ? LOWEST_ID : (rows[0]?.id ?? LOWEST_ID);
-    const findings = await auditJobs(client, from);
-    const values = [from, options.leaseSeconds ?? 30, options.windowSize ?? 1_000];
-    const rules = options.atRest === true ? [...ROW_RULES, ...REST_RULES] : ROW_RULES;
-    for (const rule of rules) findings.push(await auditRows(client, rule, values));
-    return findings;
-  } catch (error) {
-    failure = error as Error;
-    throw error;
-  } finally {
-    // After a failure (a time-out, a lost answer) it is not known what the connection is at.
-    if (failure === undefined) await client.query('rollback');
-    client.release(failure);
-  }
+  return withTransaction(db, (client) => auditSnapshot(client, options), SNAPSHOT);
+}
+
+async function auditSnapshot(client: DatabaseClient, options: AuditOptions): Promise<Finding[]> {
+  const { rows } = await client.query<{ id: string }>('/* audit-since */ select uuid_floor($1) as id', [
+    new Date(options.sinceMs ?? 0),
+  ]);
+  const from = options.sinceMs === undefined ? LOWEST_ID : (rows[0]?.id ?? LOWEST_ID);
+  const findings = await auditJobs(client, from);
+  const values = [from, options.leaseSeconds ?? 30, options.windowSize ?? 1_000];
+  const rules = options.atRest === true ? [...ROW_RULES, ...REST_RULES] : ROW_RULES;
+  for (const rule of rules) findings.push(await auditRows(client, rule, values));
+  return findings;
 }
 
 /** Every rule over jobs in one pass. */

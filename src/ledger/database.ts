@@ -43,10 +43,11 @@ export function connectDatabase(options: DatabaseOptions): Database {
   return pool;
 }
 
-/** Runs `work` in a transaction: committed when it resolves, rolled back when it rejects. */
+/** Runs `work` in a transaction: committed when it resolves, rolled back when it rejects. `begin` may ask for a snapshot. */
 export async function withTransaction<T>(
   db: Database,
   work: (client: DatabaseClient) => Promise<T>,
+  begin = 'begin',
 ): Promise<T> {
   const client = await db.connect();
   let broken: Error | undefined;
@@ -57,7 +58,7 @@ export async function withTransaction<T>(
   };
   client.on('error', onError);
   try {
-    await client.query('begin');
+    await client.query(begin);
     const result = await work(client);
     await client.query('commit');
     return result;
