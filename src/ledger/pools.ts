@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { PoolScale } from '../core/pool-load.ts';
 import type { Queryable } from './database.ts';
 
 /** A pool of workers: which types of which namespace its secret opens. */
@@ -6,16 +7,46 @@ export interface Pool {
   namespace: string;
   name: string;
   types: readonly string[];
+  /** Absent: as it was, or the defaults of a WorkerPool. */
+  scale?: PoolScale;
 }
 
-/** Makes a pool, or changes its types and secret. The ledger keeps only the secret's SHA-256. */
+/**
+ * Makes a pool, or changes its types, scale and secret; what is the same is not written again. The ledger keeps only the
+ * secret's SHA-256.
+ */
 export async function putPool(db: Queryable, pool: Pool, secret: string): Promise<void> {
   const sha256 = createHash('sha256').update(secret).digest();
+  const { scale } = pool;
   await db.query(
-    `insert into pools (namespace, name, types, secret_sha256) values ($1, $2, $3, $4)
-     on conflict (namespace, name) do update set types = excluded.types, secret_sha256 = excluded.secret_sha256`,
-    [pool.namespace, pool.name, pool.types, sha256],
+    `/* put-pool */ insert into pools as p
+       (namespace, name, types, secret_sha256, max_replicas, jobs_per_replica, paused)
+     values ($1, $2, $3, $4, coalesce($5::integer, 10), coalesce($6::integer, 10), coalesce($7::boolean, false))
+     on conflict (namespace, name) do update set types = excluded.types, secret_sha256 = excluded.secret_sha256,
+       max_replicas = coalesce($5, p.max_replicas), jobs_per_replica = coalesce($6, p.jobs_per_replica),
+       paused = coalesce($7, p.paused)
+     where (p.types, p.secret_sha256, p.max_replicas, p.jobs_per_replica, p.paused) is distinct from
+       (excluded.types, excluded.secret_sha256, coalesce($5, p.max_replicas), coalesce($6, p.jobs_per_replica),
+        coalesce($7, p.paused))`,
+    [
+      pool.namespace,
+      pool.name,
+      pool.types,
+      sha256,
+      scale?.maxReplicas ?? null,
+      scale?.jobsPerReplica ?? null,
+      scale?.paused ?? null,
+    ],
   );
+}
+
+/** Takes a pool out of the ledger: its secret opens nothing from now on. Answers whether there was one. */
+export async function deletePool(db: Queryable, namespace: string, name: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    '/* delete-pool */ delete from pools where namespace = $1 and name = $2',
+    [namespace, name],
+  );
+  return rowCount === 1;
 }
 
 /** A namespace's type that live workers take, and how many jobs of it they can run at once. */

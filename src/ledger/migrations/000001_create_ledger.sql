@@ -175,11 +175,15 @@ create table job_types (
   primary key (namespace, name)
 );
 
+-- Which types of a namespace a secret opens, and how the pods behind it scale: any controller answers the scaler from here.
 create table pools (
   namespace text not null,
   name text not null,
   types text[] not null,
   secret_sha256 bytea not null unique,
+  max_replicas integer not null default 10 check (max_replicas >= 0),
+  jobs_per_replica integer not null default 10 check (jobs_per_replica > 0),
+  paused boolean not null default false,
   created_at timestamptz not null default now(),
   primary key (namespace, name)
 );
