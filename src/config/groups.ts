@@ -1,3 +1,4 @@
+import { pools } from './pools.ts';
 import { api, controller, health, worker } from './processes.ts';
 import { kubernetes, log, postgres, providers, redis, retention, webhooks } from './surroundings.ts';
 
@@ -10,6 +11,7 @@ export const groups = {
   health,
   worker,
   controller,
+  pools,
   webhooks,
   providers,
   log,

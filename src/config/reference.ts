@@ -8,6 +8,7 @@ const TITLES: Record<Variable['group'], string> = {
   health: 'Health and metrics',
   worker: 'Worker',
   controller: 'Controller',
+  pools: 'Worker pools',
   webhooks: 'Webhooks',
   providers: 'Providers',
   log: 'Log',

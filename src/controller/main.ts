@@ -140,7 +140,7 @@ function secretsOf({ webhooks }: Config): string[] {
 /** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
 async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: Election }> {
   const { config, logger, metrics, db, dispatcher, listener, shutdown, health } = base;
-  const { kubeconfig } = config.kubernetes;
+  const { kubeconfig, watchNamespace } = config.kubernetes;
   const client = createKubeClient({
     ...(kubeconfig === '' ? {} : { kubeconfigPath: kubeconfig }),
     fieldManager: 'longshore-controller',
@@ -157,6 +157,7 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
     types: createTypes(db),
     webhooks: webhookPolicy(config),
     logger,
+    ...(watchNamespace === '' ? {} : { namespace: watchNamespace }),
     onReflectorEvent: metrics.onReflectorEvent,
     onRound: (service, round) => {
       metrics.onRound(service, round);
