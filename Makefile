@@ -15,7 +15,7 @@ INSTALLED := node_modules/.package-lock.json
 
 BENCH ?= latency cached-get recovery images
 
-.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench pack clean
+.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image pack clean
 
 help: ## Show what can be made
 	@printf 'Longshore: jobs over REST, by kubectl or by a schedule, none of them lost.\n\n'
@@ -63,6 +63,9 @@ load: setup ## Put it under load with k6 (see loadtest/README.md)
 
 bench: setup ## Measure single parts (BENCH="latency images" for some of them; bench/ledger.ts fills a ledger for hours)
 	@for name in $(BENCH); do node "bench/$$name.ts"; done
+
+image: $(INSTALLED) ## Build the image (IMAGE=longshore:dev) with docker, buildah or podman
+	@node hack/image.ts
 
 pack: $(INSTALLED) ## Build the npm package
 	@npm pack --foreground-scripts

@@ -76,12 +76,6 @@ export const kubernetes = z.object({
       'File that says how to reach the cluster. Not set: the service account of the pod, or the usual places.',
     allowed: 'a path',
   }),
-  watchNamespace: text({
-    env: 'LONGSHORE_WATCH_NAMESPACE',
-    description: 'The one namespace whose objects the controller serves. Not set: all of the cluster.',
-    pattern: KUBERNETES_NAME,
-    allowed: 'a namespace name',
-  }),
   podName: text({
     env: 'LONGSHORE_POD_NAME',
     description: 'Name of this pod; it names the holder of the election lease. Not set: the host name.',

@@ -140,7 +140,8 @@ function secretsOf({ webhooks }: Config): string[] {
 /** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
 async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: Election }> {
   const { config, logger, metrics, db, dispatcher, listener, shutdown, health } = base;
-  const { kubeconfig, watchNamespace } = config.kubernetes;
+  const { kubeconfig } = config.kubernetes;
+  const { watchNamespace } = config.pools;
   const client = createKubeClient({
     ...(kubeconfig === '' ? {} : { kubeconfigPath: kubeconfig }),
     fieldManager: 'longshore-controller',
