@@ -56,12 +56,19 @@ export interface ServedType {
   capacity: number;
 }
 
-/** The types that a worker asked for within the last `freshSeconds`. */
+/**
+ * The types that a worker asked for within the last `freshSeconds`, and those of WorkerPools, whose pods come when there is
+ * work. A paused pool serves nothing.
+ */
 export async function listServedTypes(db: Queryable, freshSeconds: number): Promise<ServedType[]> {
   const { rows } = await db.query<ServedType>(
-    `/* served */ select w.namespace, t as type, sum(w.concurrency)::integer as capacity
-     from worker_sessions w, unnest(w.types) t
-     where w.seen_at > now() - make_interval(secs => $1) group by 1, 2`,
+    `/* served */ select namespace, type, max(capacity)::integer as capacity from (
+       select w.namespace, t as type, sum(w.concurrency) as capacity from worker_sessions w, unnest(w.types) t
+       where w.seen_at > now() - make_interval(secs => $1)
+         and not exists (select from pools p where p.namespace = w.namespace and p.name = w.pool and p.paused) group by 1, 2
+       union all
+       select p.namespace, t, p.capacity from pools p, unnest(p.types) t where p.capacity > 0 and not p.paused) served
+     group by 1, 2`,
     [freshSeconds],
   );
   return rows;
