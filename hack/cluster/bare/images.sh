@@ -71,7 +71,7 @@ finish_node() {
   buildah copy -q --chmod 755 "$1" "$folder"/node-linux-*/package/bin/node /usr/local/bin/node
   buildah copy -q "$1" "$folder"/npm-[0-9]*/package /usr/local/lib/node_modules/npm
   rm -rf "$folder"
-  buildah run "$1" -- sh -euc 'for name in npm npx; do
+  buildah run --network host "$1" -- sh -euc 'for name in npm npx; do
       ln -s "../lib/node_modules/npm/bin/$name-cli.js" "/usr/local/bin/$name"
     done
     groupadd -g 1000 node
@@ -81,14 +81,14 @@ finish_node() {
 
 # The official images run as 999, which is what security contexts are written for.
 finish_redis() {
-  buildah run "$1" -- sh -euc 'groupmod -g 999 redis; usermod -u 999 redis; install -d -o redis -g redis /data'
+  buildah run --network host "$1" -- sh -euc 'groupmod -g 999 redis; usermod -u 999 redis; install -d -o redis -g redis /data'
   buildah copy -q --chmod 755 "$1" "$sources/images/redis-entrypoint" /usr/local/bin/entrypoint
   buildah config --user 999:999 --workingdir /data --port 6379 \
     --entrypoint '["/usr/local/bin/entrypoint"]' --cmd redis-server "$1"
 }
 
 finish_postgres() {
-  buildah run "$1" -- sh -euc 'groupmod -g 999 postgres; usermod -u 999 postgres; localedef -i en_US -f UTF-8 en_US.UTF-8
+  buildah run --network host "$1" -- sh -euc 'groupmod -g 999 postgres; usermod -u 999 postgres; localedef -i en_US -f UTF-8 en_US.UTF-8
     rm -rf /var/lib/postgresql/*
     install -d -o postgres -g postgres /var/lib/postgresql /var/lib/postgresql/data /var/run/postgresql'
   buildah copy -q --chmod 755 "$1" "$sources/images/postgres-entrypoint" /usr/local/bin/entrypoint

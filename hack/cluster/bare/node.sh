@@ -83,10 +83,10 @@ wait_for_node() {
 
 # renew_volumes: a default storage class of twelve volumes. Those whose claims are gone are emptied and offered again.
 renew_volumes() {
-  local i released
-  released=$(kubectl get pv -o 'jsonpath={range .items[?(@.status.phase=="Released")]}{.metadata.name} {end}')
-  # shellcheck disable=SC2086 # names are words
-  [ -z "$released" ] || kubectl delete pv $released >/dev/null
+  local i phases released
+  phases=$(kubectl get pv -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase}{"\n"}{end}')
+  mapfile -t released < <(sed -n 's/ Released$//p' <<<"$phases")
+  [ ${#released[@]} -eq 0 ] || kubectl delete pv "${released[@]}" >/dev/null
   {
     cat <<'Y'
 apiVersion: storage.k8s.io/v1
@@ -96,7 +96,7 @@ provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
 Y
     for i in {0..11}; do
-      kubectl get pv "local-$i" >/dev/null 2>&1 && continue
+      grep -q "^local-$i " <(grep -v ' Released$' <<<"$phases") && continue
       rm -rf "$home/volumes/$i"
       mkdir -p "$home/volumes/$i" && chmod 777 "$home/volumes/$i"
       cat <<Y
