@@ -7,6 +7,23 @@ export interface PoolScale {
   paused: boolean;
 }
 
+export interface PoolRef {
+  namespace: string;
+  name: string;
+}
+
+/** How a pool stands, as status, metrics and the scaler show it. */
+export interface PoolLoad extends PoolRef, PoolScale {
+  /** What the pool should be, in jobs; see {@link poolLoad}. */
+  load: number;
+  /** Live leases. */
+  active: number;
+  /** Unsuspended, due jobs that have no lease, admitted or not; counted up to a cap. */
+  queued: number;
+  /** How long the oldest of them has been due; 0 when none waits. */
+  oldestWaitingSeconds: number;
+}
+
 /** Calls that come evenly spaced. */
 export interface Pace {
   /** 0 is no limit. */

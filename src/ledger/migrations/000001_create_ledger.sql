@@ -170,6 +170,7 @@ create table job_types (
   rate_count integer,
   rate_per_seconds integer,
   next_start_at timestamptz not null default '-infinity',
+  budget text,
   paused boolean not null default false,
   updated_at timestamptz not null default now(),
   primary key (namespace, name)
@@ -197,9 +198,12 @@ create table worker_sessions (
   seen_at timestamptz not null default now()
 );
 
--- A provider's limits over all workers: the moment of the next call, and the calls of the day (UTC).
+-- A provider's limits over all workers: the moment of the next call, and the calls of the day (UTC). What the limits are is
+-- noted with each call; 0 is none.
 create table budgets (
   name text primary key,
+  per_second double precision not null default 0,
+  per_day integer not null default 0,
   next_at timestamptz not null default '-infinity',
   day date not null default '-infinity',
   used integer not null default 0,
