@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { knownSchemaVersion } from '../../src/ledger/migrate.ts';
@@ -336,4 +337,113 @@ test('the quota on QueueJobs leaves room above the window', async () => {
   ]);
   const quota = only((await renderChart()).of('ResourceQuota'));
   expect(Number(quota.spec.hard['count/queuejobs.longshore.dev'])).toBeGreaterThan(1_000);
+});
+
+describe('network policies', () => {
+  const peers = (namespace: string, labels?: object) => ({
+    namespaceSelector: namespace === '*' ? {} : { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+    ...(labels === undefined ? {} : { podSelector: { matchLabels: labels } }),
+  });
+
+  test('let KEDA alone ask the scaler, and everybody the API unless told otherwise', async () => {
+    const chart = await renderChart({ ...TRIAL, networkPolicy: { kedaNamespace: 'scaling' } });
+    const from = (name: string, port: string) =>
+      only(chart.get('NetworkPolicy', name).spec.ingress.filter(({ ports }) => only(ports).port === port))
+        .from;
+    expect(from('longshore-controller', 'scaler')).toEqual([peers('scaling')]);
+    expect(from('longshore-api', 'http')).toBeUndefined();
+    const apiFrom = [peers('edge')];
+    const narrow = await renderChart({ ...TRIAL, networkPolicy: { apiFrom } });
+    const [http] = narrow.get('NetworkPolicy', 'longshore-api').spec.ingress;
+    expect(http?.from).toEqual(apiFrom);
+  });
+
+  test('let nobody but processes and workers reach the bundled stores, which reach nobody', async () => {
+    const chart = await renderChart();
+    const own = (component: string) => ({
+      podSelector: {
+        matchLabels: {
+          'app.kubernetes.io/name': 'longshore',
+          'app.kubernetes.io/instance': 'longshore',
+          'app.kubernetes.io/component': component,
+        },
+      },
+    });
+    const workers = peers('*', { 'app.kubernetes.io/name': 'longshore-worker' });
+    const { spec: postgresql } = chart.get('NetworkPolicy', 'longshore-postgresql');
+    expect(only(postgresql.ingress).from).toEqual([
+      own('api'),
+      own('controller'),
+      own('migrations'),
+      workers,
+    ]);
+    const { spec: redis } = chart.get('NetworkPolicy', 'longshore-redis');
+    expect(only(redis.ingress).from).toEqual([own('api'), own('controller'), workers]);
+    expect([postgresql.egress, redis.egress]).toEqual([[], []]);
+  });
+
+  test('select pods that there are', async () => {
+    const chart = await renderChart();
+    const labels = podsOf(chart).map(({ metadata }) => metadata.labels);
+    for (const { metadata, spec } of chart.of('NetworkPolicy')) {
+      const { matchLabels } = spec.podSelector as { matchLabels: Record<string, string> };
+      const selected = labels.filter((own) =>
+        Object.entries(matchLabels).every(([key, value]) => own[key] === value),
+      );
+      expect(selected, metadata.name).toHaveLength(1);
+    }
+  });
+});
+
+describe('rights', () => {
+  const grants = async (values: object) => {
+    const chart = await renderChart({ ...TRIAL, ...values });
+    return [...chart.of('Role'), ...chart.of('ClusterRole')].map(({ kind, metadata }) => ({
+      kind,
+      name: metadata.name,
+      namespace: metadata.namespace,
+    }));
+  };
+
+  test('in the cluster by default', async () => {
+    expect(await grants({})).toEqual([
+      { kind: 'Role', name: 'longshore-election', namespace: 'harbour' },
+      { kind: 'Role', name: 'harbour-longshore-uninstall-controller', namespace: 'harbour' },
+      { kind: 'ClusterRole', name: 'harbour-longshore-controller', namespace: undefined },
+      { kind: 'ClusterRole', name: 'longshore-user', namespace: undefined },
+      { kind: 'ClusterRole', name: 'longshore-admin', namespace: undefined },
+      { kind: 'ClusterRole', name: 'harbour-longshore-crds', namespace: undefined },
+      { kind: 'ClusterRole', name: 'harbour-longshore-uninstall', namespace: undefined },
+    ]);
+  });
+
+  test('in one namespace on request, but for the kinds, which belong to the cluster', async () => {
+    const found = await grants({ watchNamespace: 'shop' });
+    expect(found.filter(({ kind }) => kind === 'ClusterRole').map(({ name }) => name)).toEqual([
+      'harbour-longshore-crds',
+    ]);
+    expect(found.filter(({ namespace }) => namespace === 'shop').map(({ name }) => name)).toEqual([
+      'harbour-longshore-controller',
+      'longshore-user',
+      'longshore-admin',
+      'harbour-longshore-uninstall-kinds',
+    ]);
+    const none = await grants({ watchNamespace: 'shop', crds: { upgrade: false } });
+    expect(none.filter(({ kind }) => kind === 'ClusterRole')).toEqual([]);
+  });
+
+  test('each with its reason beside it', () => {
+    for (const name of ['controller', 'crds', 'uninstall']) {
+      const text = readFileSync(new URL(`../../k8s/rbac/longshore-${name}.yaml`, import.meta.url), 'utf8');
+      for (const rule of text.split(/^ {2}- (?=apiGroups)/m).slice(1))
+        expect(rule, `a rule of ${name}`).toMatch(/verbs:[^#]*# \S/);
+    }
+  });
+
+  test('and no wildcard', async () => {
+    for (const { rules } of (await renderChart()).all.filter(({ kind }) => kind.endsWith('Role')))
+      expect(rules.flatMap((rule) => [...rule.apiGroups, ...rule.resources, ...rule.verbs])).not.toContain(
+        '*',
+      );
+  });
 });
