@@ -10,6 +10,7 @@ import { findJobType } from '../ledger/job-types.ts';
 import { LeaderLock } from '../ledger/leader-lock.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
+import { readConnectionLimit } from '../ledger/worker-pools.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
@@ -24,6 +25,8 @@ import { Dispatcher } from './dispatcher.ts';
 import { type Election, LeaseElection, leadTogether } from './election.ts';
 import { LedgerWindow } from './ledger-window.ts';
 import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
+import { type PoolSurroundings, readPoolSettings } from './pools/settings.ts';
+import type { PoolOptions } from './pools/worker-pools.ts';
 
 /** Connections to the API server for calls: as many as QueueJobs are made at once. */
 const KUBE_CONNECTIONS = 16;
@@ -158,6 +161,7 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
     types: createTypes(db),
     webhooks: webhookPolicy(config),
     logger,
+    pools: poolOptions(config, db),
     ...(watchNamespace === '' ? {} : { namespace: watchNamespace }),
     onReflectorEvent: metrics.onReflectorEvent,
     onRound: (service, round) => {
@@ -172,6 +176,31 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
   });
   await cluster.waitForSync(shutdown.signal);
   return { cluster, election: leaseElection(client, base) };
+}
+
+/** How pools are made, from the settings of this process. */
+function poolOptions(config: Config, db: Database): PoolOptions {
+  const { defaultPoolsFile, connectionLimit, connectionReserve } = config.pools;
+  const surroundings: PoolSurroundings = {
+    ...config.pools,
+    postgresUrl: config.postgres.workerUrl,
+    redis: config.redis,
+    scalerCaFile: '',
+    podNamespace: config.kubernetes.podNamespace,
+    worker: config.worker,
+    providers: config.providers,
+    logLevel: config.log.level,
+  };
+  const login = decodeURIComponent(URL.parse(config.postgres.workerUrl)?.username ?? '');
+  const fixed = { available: connectionLimit, source: 'LONGSHORE_WORKER_CONNECTION_LIMIT' };
+  const shipped = new Set(SHIPPED_TYPES.map((type) => type.name));
+  return {
+    settings: () => readPoolSettings(surroundings, process.env),
+    connections: async () =>
+      connectionLimit > 0 ? fixed : readConnectionLimit(db, login, connectionReserve),
+    isShipped: (type) => shipped.has(type),
+    ...(defaultPoolsFile === '' ? {} : { defaultPoolsFile }),
+  };
 }
 
 /** Kubernetes may start later than this process, and its kinds later still. */

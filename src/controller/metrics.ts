@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { JOB_SCHEDULE } from '../core/kinds/job-schedule.ts';
 import { QUEUE_JOB } from '../core/kinds/queue-job.ts';
+import { WORKER_POOL } from '../core/kinds/worker-pool.ts';
 import type { KubeRequestReport } from '../kube/kube-transport.ts';
 import type { ReflectorEvent } from '../kube/reflector.ts';
 import type { Finding } from '../ledger/audit.ts';
@@ -19,6 +20,7 @@ export interface ControllerMetrics {
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
   ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'audit'],
+  ...['pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
 /** `…/queuejobs/<name>/status` without its names. */
@@ -27,7 +29,7 @@ const RESOURCE = /^\/apis?\/(?:[^/]+\/)?v[^/]+\/(?:namespaces\/[^/]+\/)?([a-z]+)
 /** What a controller shows of itself; its writes to the API server above all, which are the scarcest thing it uses. */
 export function createControllerMetrics(registry: Registry): ControllerMetrics {
   const { rounds } = createServiceMetrics(registry, SERVICES);
-  const reflectors = createReflectorMetrics(registry, [QUEUE_JOB.kind, JOB_SCHEDULE.kind]);
+  const reflectors = createReflectorMetrics(registry, [QUEUE_JOB.kind, JOB_SCHEDULE.kind, WORKER_POOL.kind]);
   const requests = new Counter({
     name: 'longshore_kube_requests_total',
     help: 'Calls to the API server but watches; status 0 is no answer',

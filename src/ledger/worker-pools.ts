@@ -38,20 +38,24 @@ export async function putWorkerPool(db: Database, pool: LedgerWorkerPool, secret
   });
 }
 
-/** Lets a WorkerPool start nothing more: before it goes, or while it may not be as it says. Answers whether it is known. */
-export async function pauseWorkerPool(db: Queryable, namespace: string, name: string): Promise<boolean> {
-  const { rowCount } = await db.query(
-    '/* pause-pool */ update pools set paused = true where namespace = $1 and name = $2',
-    [namespace, name],
+/** Which WorkerPool a row is of: a later one of the same name is another. */
+export interface WorkerPoolRef {
+  namespace: string;
+  name: string;
+  resourceUid: string;
+}
+
+/** Lets a WorkerPool start nothing more: before it goes, or while an older one has one of its types. */
+export async function pauseWorkerPool(db: Queryable, pool: WorkerPoolRef): Promise<void> {
+  await db.query(
+    `/* pause-pool */ update pools set paused = true
+     where namespace = $1 and name = $2 and resource_uid = $3 and not paused`,
+    [pool.namespace, pool.name, pool.resourceUid],
   );
-  return rowCount === 1;
 }
 
 /** Forgets a WorkerPool, its sessions and the types that it declared. Jobs of them wait for another pool. */
-export async function deleteWorkerPool(
-  db: Database,
-  pool: { namespace: string; name: string; resourceUid: string },
-): Promise<void> {
+export async function deleteWorkerPool(db: Database, pool: WorkerPoolRef): Promise<void> {
   const { namespace, name, resourceUid } = pool;
   await withTransaction(db, async (client) => {
     const { rowCount } = await client.query(
@@ -66,10 +70,8 @@ export async function deleteWorkerPool(
 }
 
 /** The WorkerPools that the ledger knows, so that those whose object is gone can be forgotten. */
-export async function listWorkerPools(
-  db: Queryable,
-): Promise<{ namespace: string; name: string; resourceUid: string }[]> {
-  const { rows } = await db.query<{ namespace: string; name: string; resourceUid: string }>(
+export async function listWorkerPools(db: Queryable): Promise<WorkerPoolRef[]> {
+  const { rows } = await db.query<WorkerPoolRef>(
     'select namespace, name, resource_uid as "resourceUid" from pools where resource_uid is not null',
   );
   return rows;

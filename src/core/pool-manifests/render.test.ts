@@ -10,6 +10,7 @@ const SETTINGS: PoolSettings = {
   redisUrl: 'redis://redis.data.svc',
   redisPrefix: 'longshore',
   scalerAddress: 'longshore-scaler.system.svc:9090',
+  scalerAuthentication: null,
   scalerCa: null,
   env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318', LONGSHORE_LOG_LEVEL: 'info' },
   egressPorts: [443],
@@ -238,6 +239,17 @@ describe('its ScaledObject', () => {
       secretTargetRef: [{ parameter: 'caCert', name: 'contracts-worker', key: 'scaler-ca.crt' }],
     });
     expect(Secret?.data).toHaveProperty(['scaler-ca.crt'], Buffer.from('PEM').toString('base64'));
+  });
+
+  test('may share an authentication of the cluster, and then needs none of its own', () => {
+    const { ScaledObject, TriggerAuthentication } = render(
+      {},
+      { scalerCa: 'PEM', scalerAuthentication: 'mutual' },
+    );
+    expect(TriggerAuthentication).toBeUndefined();
+    expect(ScaledObject?.spec?.triggers).toMatchObject([
+      { authenticationRef: { name: 'mutual', kind: 'ClusterTriggerAuthentication' } },
+    ]);
   });
 
   test('of a paused pool lets the last pod go', () => {

@@ -65,7 +65,7 @@ export function renderPool(
   if (settings.networkPolicy)
     rendered.push(child(NETWORK_POLICY, { spec: networkPolicySpec(name, settings) }));
   rendered.push(child(DEPLOYMENT, { spec: deploymentSpec(pool, settings, secretHash(data)) }));
-  if (extras.keda && settings.scalerCa !== null)
+  if (extras.keda && settings.scalerCa !== null && settings.scalerAuthentication === null)
     rendered.push(child(TRIGGER_AUTHENTICATION, { spec: triggerAuthenticationSpec(name) }));
   if (extras.keda) rendered.push(child(SCALED_OBJECT, { spec: scaledObjectSpec(pool, settings) }));
   if (extras.podMonitor) rendered.push(podMonitor(child(POD_MONITOR, {}), pool, settings));

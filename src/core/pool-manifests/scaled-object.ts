@@ -47,10 +47,16 @@ export function scaledObjectSpec({ metadata, spec }: WorkerPool, settings: PoolS
           pool: metadata.name,
           ...(settings.scalerCa === null ? {} : { enableTLS: 'true' }),
         },
-        ...(settings.scalerCa === null ? {} : { authenticationRef: { name } }),
+        ...authentication(name, settings),
       },
     ],
   };
+}
+
+function authentication(name: string, { scalerAuthentication, scalerCa }: PoolSettings): object {
+  if (scalerAuthentication !== null)
+    return { authenticationRef: { name: scalerAuthentication, kind: 'ClusterTriggerAuthentication' } };
+  return scalerCa === null ? {} : { authenticationRef: { name } };
 }
 
 /** Lets KEDA check the scaler's certificate. */

@@ -6,6 +6,8 @@ export interface PoolSettings {
   redisPrefix: string;
   /** `host:port` at which KEDA reaches the scaler. */
   scalerAddress: string;
+  /** A ClusterTriggerAuthentication with which KEDA speaks to the scaler; null: the pool's own, where one is needed. */
+  scalerAuthentication: string | null;
   /** The authority that signed the scaler's certificate, as PEM; null: KEDA speaks to it in plain text. */
   scalerCa: string | null;
   /** Further variables of every worker, such as OpenTelemetry's; a pool's own come before them. */
