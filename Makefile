@@ -15,7 +15,7 @@ INSTALLED := node_modules/.package-lock.json
 
 BENCH ?= latency cached-get recovery images
 
-.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image pack clean
+.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy e2e pack clean
 
 help: ## Show what can be made
 	@printf 'Longshore: jobs over REST, by kubectl or by a schedule, none of them lost.\n\n'
@@ -66,6 +66,18 @@ bench: setup ## Measure single parts (BENCH="latency images" for some of them; b
 
 image: $(INSTALLED) ## Build the image (IMAGE=longshore:dev) with docker, buildah or podman
 	@node hack/image.ts
+
+cluster: ## Start a Kubernetes with KEDA on this machine: kind with Docker, else a bare one (Debian, root)
+	@hack/cluster/cluster up
+
+cluster-down: ## Stop that cluster
+	@hack/cluster/cluster down
+
+deploy: $(INSTALLED) ## Install or upgrade Longshore in it (or in CONTEXT=... with IMAGE=...)
+	@node hack/cluster/deploy.ts
+
+e2e: $(INSTALLED) ## Run the end-to-end tests in it (or in CONTEXT=... with IMAGE=...)
+	@node hack/test.ts e2e
 
 pack: $(INSTALLED) ## Build the npm package
 	@npm pack --foreground-scripts
