@@ -22,9 +22,11 @@ FROM ${BASE_IMAGE} AS packages
 ARG NODE_EXTRA_CA_CERTS
 WORKDIR /build
 COPY package.json package-lock.json ./
-# Types, sources and maps are for those who develop.
+# Left out: what is for those who develop, TypeScript sources (which Node.js does not run from here), and what packages
+# bring for other run times and their own benchmarks.
 RUN --mount=type=secret,id=ca npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
-  && find node_modules -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.map' -o -name '*.md' \) -delete \
+  && find node_modules -type f \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.md' \
+    -o -name '*.tsbuildinfo' -o -name '*.cc' -o -name '*.bare' -o -name '*.10k' -o -name '*.100k' \) -delete \
   && rm -rf node_modules/@types
 
 FROM ${BASE_IMAGE}
