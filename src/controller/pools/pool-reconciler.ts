@@ -179,8 +179,7 @@ export class PoolReconciler {
       await writer.apply(rendered.slice(1), replicas, signal);
       return null;
     } catch (error) {
-      if (error instanceof KubeApiError && (isInvalid(error) || isForbidden(error)))
-        return refusedByServer(error);
+      if (error instanceof KubeApiError && isRefusal(error)) return refusedByServer(error);
       throw error;
     }
   }
@@ -238,6 +237,12 @@ export class PoolReconciler {
       watch.deploymentOf(pool) === null || (watch.kinds.extras.keda && watch.scaledObjectOf(pool) === null);
     return isMissing ? { requeueAfterMs: 2_500 } : {};
   }
+}
+
+/** A field that the kind does not have is answered as an error of the server's own. */
+function isRefusal(error: KubeApiError): boolean {
+  const isUntyped = error.message.includes('failed to create typed patch object');
+  return isUntyped || isInvalid(error) || isForbidden(error);
 }
 
 function refusedByServer(error: KubeApiError): PoolRefusal {
