@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { sanitizeText } from '../../core/errors.ts';
 import { DRAIN_POOL_FINALIZER } from '../../core/kinds/meta.ts';
 import {
   WORKER_POOL_DEFAULTS,
@@ -102,9 +103,10 @@ export class PoolReconciler {
   async #make(pool: WorkerPool, signal: AbortSignal): Promise<PoolRefusal | null> {
     const { watch, isShipped, db, writer } = this.#options;
     const [settings, connections] = await Promise.all([
-      this.#options.settings(),
+      this.#options.settings().catch(toMissingSetting),
       this.#options.connections(),
     ]);
+    if ('reason' in settings) return settings;
     const judged = await judgePool(pool, {
       pools: watch.pools.values(),
       isShipped,
@@ -252,6 +254,11 @@ function refusedByServer(error: KubeApiError): PoolRefusal {
   const message = `The API server refused it: ${error.message.slice(0, 900)}; ${advice}`;
   const isQuota = error.message.includes('exceeded quota');
   return { reason: isQuota ? WORKER_POOL_REASONS.quotaExceeded : WORKER_POOL_REASONS.applyFailed, message };
+}
+
+function toMissingSetting(error: Error): PoolRefusal {
+  const message = `The controller cannot read what pools are made with: ${sanitizeText(error.message, 900)}`;
+  return { reason: WORKER_POOL_REASONS.configMissing, message };
 }
 
 function hashOf(pool: WorkerPool, settings: PoolSettings, extras: object): string {

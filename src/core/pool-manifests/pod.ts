@@ -13,6 +13,8 @@ import { HEALTH_PORT, type PoolSettings } from './settings.ts';
 /** A change of the Secret rolls the pods: they read it once. */
 export const SECRET_HASH_ANNOTATION = 'longshore.dev/secret-sha256';
 
+const PROFILE_ANNOTATION = /^(container\.apparmor|seccomp|container\.seccomp)\.security\./;
+
 const CONTAINER = 'worker';
 const TMP_VOLUME = 'longshore-tmp';
 /** The user `node` of Node.js images: a name, as images give it, is no proof to the kubelet that it is not root. */
@@ -30,7 +32,7 @@ export function podTemplate(pool: WorkerPool, settings: PoolSettings, secretHash
   return {
     metadata: {
       labels: { ...overrides.labels, ...childLabels(metadata.name) },
-      annotations: { ...overrides.annotations, [SECRET_HASH_ANNOTATION]: secretHash },
+      annotations: { ...harmless(overrides.annotations), [SECRET_HASH_ANNOTATION]: secretHash },
     },
     spec: {
       serviceAccountName: childName(metadata.name),
@@ -58,6 +60,11 @@ export function podTemplate(pool: WorkerPool, settings: PoolSettings, secretHash
       containers: [container(pool, settings)],
     },
   };
+}
+
+/** Without the annotations that were once the way out of a security profile, and are still obeyed. */
+function harmless(annotations: Record<string, string> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).filter(([name]) => !PROFILE_ANNOTATION.test(name)));
 }
 
 export function graceSeconds(spec: WorkerPoolSpec): number {

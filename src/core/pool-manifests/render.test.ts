@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { WORKER_POOL_KIND, type WorkerPool, type WorkerPoolSpec } from '../kinds/worker-pool.ts';
 import { childName, poolLabel } from './names.ts';
-import { portOf } from './network-policy.ts';
 import { type Extras, fixedReplicas, renderPool } from './render.ts';
 import type { PoolSettings } from './settings.ts';
 
@@ -158,7 +157,11 @@ describe('overrides of the pod', () => {
     const template = podOf({
       podTemplate: {
         labels: { team: 'a', 'longshore.dev/pool': 'other' },
-        annotations: { 'longshore.dev/secret-sha256': 'forged', note: 'x' },
+        annotations: {
+          'longshore.dev/secret-sha256': 'forged',
+          'container.apparmor.security.beta.kubernetes.io/worker': 'unconfined',
+          note: 'x',
+        },
         nodeSelector: { disk: 'ssd' },
         priorityClassName: 'low',
         securityContext: { runAsUser: 4_000, fsGroup: 5_000 },
@@ -170,7 +173,10 @@ describe('overrides of the pod', () => {
       },
     });
     expect(template.metadata?.labels).toMatchObject({ team: 'a', 'longshore.dev/pool': 'contracts' });
-    expect(template.metadata?.annotations).toMatchObject({ note: 'x' });
+    expect(Object.keys(template.metadata?.annotations ?? {}).toSorted()).toEqual([
+      'longshore.dev/secret-sha256',
+      'note',
+    ]);
     expect(template.metadata?.annotations?.['longshore.dev/secret-sha256']).toMatch(/^[0-9a-f]{64}$/);
     expect(template.spec).toMatchObject({
       nodeSelector: { disk: 'ssd' },
@@ -255,33 +261,6 @@ describe('its ScaledObject', () => {
   test('of a paused pool lets the last pod go', () => {
     expect(render({ minReplicas: 3, paused: true }).ScaledObject?.spec).toMatchObject({ minReplicaCount: 0 });
   });
-});
-
-test('its NetworkPolicy opens names, stores and upstreams, and the metrics port alone', () => {
-  expect(render().NetworkPolicy?.spec).toMatchObject({
-    policyTypes: ['Ingress', 'Egress'],
-    ingress: [{ ports: [{ port: 8_081 }] }],
-    egress: [
-      {
-        ports: [
-          { port: 53, protocol: 'UDP' },
-          { port: 53, protocol: 'TCP' },
-        ],
-      },
-      { to: [{ ipBlock: { cidr: '10.0.0.7/32' } }], ports: [{ port: 6_432 }] },
-      { ports: [{ port: 6_379 }] },
-      { ports: [{ port: 443 }] },
-    ],
-  });
-});
-
-test.each([
-  ['https://a.example', 443],
-  ['http://a.example:8080/x', 8_080],
-  ['postgres://a', 5_432],
-  ['nonsense', null],
-])('%s goes to port %s', (url, port) => {
-  expect(portOf(url)).toBe(port);
 });
 
 test.each([
