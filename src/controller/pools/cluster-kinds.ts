@@ -44,6 +44,11 @@ export class ClusterKinds {
     return this.#extras;
   }
 
+  /** Whether there is KEDA and all ScaledObjects have been read, so that one which is not seen is not there. */
+  get seesScaledObjects(): boolean {
+    return this.#reflector?.hasSynced ?? false;
+  }
+
   start(): void {
     this.#service.start();
   }

@@ -48,6 +48,7 @@ export interface PoolReconcilerOptions {
 
 /** After a failure of the pods that may be ours, such as a Secret that is gone, everything is applied again this soon. */
 const REPAIR_MS = 30_000;
+const SEEN_MS = 2_000;
 
 interface Applied {
   hash: string;
@@ -141,13 +142,10 @@ export class PoolReconciler {
   #isDue(pool: WorkerPool, { atMs, refusal }: Applied): boolean {
     const { watch, reapplyMs } = this.#options;
     const ageMs = performance.now() - atMs;
-    const deployment = watch.deploymentOf(pool);
-    const isMissing = deployment === null || (watch.kinds.extras.keda && watch.scaledObjectOf(pool) === null);
-    const mayBeOurs =
-      refusal !== null ||
-      findPodTrouble(deployment, watch.podsOf(pool))?.reason === WORKER_POOL_REASONS.configMissing;
     // What was made a moment ago may not have been seen yet.
-    if (isMissing) return ageMs > 2_000;
+    if (refusal === null && watch.isMissingParts(pool)) return ageMs > SEEN_MS;
+    const trouble = findPodTrouble(watch.deploymentOf(pool), watch.podsOf(pool));
+    const mayBeOurs = refusal !== null || trouble?.reason === WORKER_POOL_REASONS.configMissing;
     return ageMs > (mayBeOurs ? Math.min(REPAIR_MS, reapplyMs) : reapplyMs);
   }
 
@@ -234,10 +232,7 @@ export class PoolReconciler {
   /** When to come again although nothing happens: a type may be declared, a ScaledObject may be missing. */
   #nextLook(pool: WorkerPool, refusal: PoolRefusal | null): ReconcileResult {
     if (refusal !== null) return { requeueAfterMs: 10_000 };
-    const { watch } = this.#options;
-    const isMissing =
-      watch.deploymentOf(pool) === null || (watch.kinds.extras.keda && watch.scaledObjectOf(pool) === null);
-    return isMissing ? { requeueAfterMs: 2_500 } : {};
+    return this.#options.watch.isMissingParts(pool) ? { requeueAfterMs: SEEN_MS + 500 } : {};
   }
 }
 

@@ -90,6 +90,12 @@ export class PoolWatch {
     return this.#pods.byIndex('label', labelKey(metadata.namespace, poolLabel(metadata.name)));
   }
 
+  /** Whether something that scales the pool, or is scaled, is not there, as far as can be seen. */
+  isMissingParts(pool: WorkerPool): boolean {
+    if (this.deploymentOf(pool) === null) return true;
+    return this.kinds.seesScaledObjects && this.scaledObjectOf(pool) === null;
+  }
+
   scaledObjectOf({ metadata }: WorkerPool): ScaledObjectView | null {
     const key = refKey({ namespace: metadata.namespace, name: childName(metadata.name) });
     return this.kinds.scaledObjects.get(key) ?? null;
