@@ -112,7 +112,11 @@ async function assemble(
     NODE_COMPILE_CACHE: join(dataDir, 'compile-cache'),
     ...(apiserver === null
       ? {}
-      : { LONGSHORE_KUBERNETES: 'on', LONGSHORE_KUBECONFIG: apiserver.kubeconfigPath }),
+      : {
+          LONGSHORE_KUBERNETES: 'on',
+          LONGSHORE_KUBECONFIG: apiserver.kubeconfigPath,
+          LONGSHORE_SCALER_PORT: '0',
+        }),
     ...options.env,
   };
   await runCli(['pool', 'create', 'default'], common);

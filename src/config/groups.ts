@@ -1,5 +1,6 @@
 import { pools } from './pools.ts';
 import { api, controller, health, worker } from './processes.ts';
+import { scaler } from './scaler.ts';
 import { kubernetes, log, postgres, providers, redis, retention, webhooks } from './surroundings.ts';
 
 /** Every variable of Longshore, in the order of the reference. Variables that start with OTEL_ are OpenTelemetry's own. */
@@ -12,6 +13,7 @@ export const groups = {
   worker,
   controller,
   pools,
+  scaler,
   webhooks,
   providers,
   log,

@@ -9,6 +9,7 @@ const TITLES: Record<Variable['group'], string> = {
   worker: 'Worker',
   controller: 'Controller',
   pools: 'Worker pools',
+  scaler: 'Scaler',
   webhooks: 'Webhooks',
   providers: 'Providers',
   log: 'Log',

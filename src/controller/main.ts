@@ -27,6 +27,7 @@ import { LedgerWindow } from './ledger-window.ts';
 import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
 import { type PoolSurroundings, readPoolSettings } from './pools/settings.ts';
 import type { PoolOptions } from './pools/worker-pools.ts';
+import { startScaler } from './scaler.ts';
 
 /** Connections to the API server for calls: as many as QueueJobs are made at once. */
 const KUBE_CONNECTIONS = 16;
@@ -104,6 +105,7 @@ export async function runController(config: Config): Promise<void> {
       onRound: metrics.onRound,
       onAudit: metrics.onAudit,
       onDepth: metrics.onDepth,
+      onPoolLoads: metrics.onPoolLoads,
     }),
   });
   election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));
@@ -143,6 +145,7 @@ function secretsOf({ webhooks }: Config): string[] {
 /** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
 async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: Election }> {
   const { config, logger, metrics, db, dispatcher, listener, shutdown, health } = base;
+  await serveScaler(base);
   const { kubeconfig } = config.kubernetes;
   const { watchNamespace } = config.pools;
   const client = createKubeClient({
@@ -178,6 +181,11 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
   return { cluster, election: leaseElection(client, base) };
 }
 
+/** A certificate is its own authority where no other is known. */
+function trustedByKeda({ scaler: { tlsCertFile, tlsCaFile } }: Config): string {
+  return tlsCertFile === '' ? '' : tlsCaFile || tlsCertFile;
+}
+
 /** How pools are made, from the settings of this process. */
 function poolOptions(config: Config, db: Database): PoolOptions {
   const { defaultPoolsFile, connectionLimit, connectionReserve } = config.pools;
@@ -185,7 +193,7 @@ function poolOptions(config: Config, db: Database): PoolOptions {
     ...config.pools,
     postgresUrl: config.postgres.workerUrl,
     redis: config.redis,
-    scalerCaFile: '',
+    scalerCaFile: trustedByKeda(config),
     podNamespace: config.kubernetes.podNamespace,
     worker: config.worker,
     providers: config.providers,
@@ -201,6 +209,12 @@ function poolOptions(config: Config, db: Database): PoolOptions {
     isShipped: (type) => shipped.has(type),
     ...(defaultPoolsFile === '' ? {} : { defaultPoolsFile }),
   };
+}
+
+/** Before there is a leader: KEDA takes a ScaledObject whose scaler answers, and drops pushes to one that did not. */
+async function serveScaler({ config, logger, metrics, db, listener, shutdown }: Base): Promise<void> {
+  const scaler = await startScaler({ settings: config.scaler, db, listener, logger, metrics });
+  shutdown.add('scaler', () => scaler.stop());
 }
 
 /** Kubernetes may start later than this process, and its kinds later still. */
