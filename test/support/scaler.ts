@@ -1,8 +1,8 @@
 import {
   type ChannelCredentials,
+  Client,
   type ClientReadableStream,
   credentials,
-  loadPackageDefinition,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
@@ -24,10 +24,9 @@ interface Pool {
 
 /** Asks a scaler as KEDA does: a generic gRPC client over one connection. */
 export class ScalerClient {
-  readonly #client: InstanceType<ReturnType<typeof makeClient>>;
+  readonly #client: Client;
 
   constructor(port: number, how: ChannelCredentials = credentials.createInsecure()) {
-    const Client = makeClient();
     this.#client = new Client(`localhost:${port}`, how);
   }
 
@@ -100,9 +99,4 @@ function methodOf(name: string) {
   const method = loadExternalScaler()[name];
   if (method === undefined) throw new RangeError(`The scaler has no method ${name}`);
   return method;
-}
-
-function makeClient() {
-  const made = loadPackageDefinition({ ExternalScaler: loadExternalScaler() });
-  return made.ExternalScaler as ReturnType<typeof import('@grpc/grpc-js').makeClientConstructor>;
 }
