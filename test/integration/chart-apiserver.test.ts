@@ -33,7 +33,9 @@ const everything = (watchNamespace: string) => ({
     podAnnotations: { a: 'b' },
     podLabels: { c: 'd' },
   },
-  controller: { scaler: { tls: { existingSecret: 'certificate', verifyClient: true } } },
+  controller: {
+    scaler: { authentication: 'keda', tls: { existingSecret: 'certificate', verifyClient: true } },
+  },
   defaultPools: { enabled: true },
   networkPolicy: {
     apiFrom: [{ namespaceSelector: { matchLabels: { a: 'b' } } }],

@@ -32,6 +32,11 @@ describe('a value that cannot be is refused with its path', () => {
       { api: { autoscaling: { enabled: true, minReplicas: 5, maxReplicas: 2 } } },
       /api\.autoscaling\.minReplicas: 5 is more than/,
     ],
+    [
+      "certificates of both sides without KEDA's",
+      { controller: { scaler: { tls: { existingSecret: 'a', verifyClient: true } } } },
+      /controller\.scaler\.authentication/,
+    ],
     ['a route without a gateway', { api: { route: { enabled: true } } }, /api\.route\.parentRefs/],
     ['no PostgreSQL', { postgresql: { enabled: false } }, /postgresql\.existingSecret: name the Secret/],
     ['no Redis', { redis: { enabled: false } }, /redis\.existingSecret: name the Secret/],

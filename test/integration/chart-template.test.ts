@@ -121,7 +121,7 @@ describe('the scaler', () => {
 
   test('has its certificate from the Secret that was named', async () => {
     const tls = { existingSecret: 'certificate', verifyClient: true };
-    const chart = await renderChart({ ...TRIAL, controller: { scaler: { tls } } });
+    const chart = await renderChart({ ...TRIAL, controller: { scaler: { tls, authentication: 'keda' } } });
     const { spec } = chart.get('Deployment', 'longshore-controller').spec.template;
     expect(spec.volumes).toContainEqual({ name: 'scaler-tls', secret: { secretName: 'certificate' } });
     const { env, volumeMounts } = only(spec.containers);
