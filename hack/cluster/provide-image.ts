@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { loadImages, type Target } from './target.ts';
 
 export interface ProvidedImage {
@@ -15,7 +15,7 @@ export interface ProvidedImage {
  * not of our making, into the registry of `IMAGE` (`registry.example.org/longshore`).
  */
 export function provideImage(target: Target, env: NodeJS.ProcessEnv = process.env): ProvidedImage {
-  const builder = target.engine === 'bare' ? 'buildah' : (env.BUILDER ?? 'docker');
+  const builder = builderFor(target, env);
   const repository = env.IMAGE ?? 'localhost/longshore';
   if (target.engine === 'named' && env.IMAGE === undefined) {
     throw new Error('CONTEXT names a cluster of yours: name a repository it pulls from with IMAGE=...');
@@ -25,14 +25,45 @@ export function provideImage(target: Target, env: NodeJS.ProcessEnv = process.en
     stdio: ['ignore', 2, 2],
     env: { ...env, ...base, BUILDER: builder, IMAGE: `${repository}:dev` },
   });
-  const run = (...args: string[]) => execFileSync(builder, args, { encoding: 'utf8' }).trim();
-  const id = run('inspect', ...inspection(builder), `${repository}:dev`).replace('sha256:', '');
-  const tag = `dev-${id.slice(0, 12)}`;
-  const image = `${repository}:${tag}`;
-  run('tag', `${repository}:dev`, image);
-  if (target.engine === 'named') run('push', image);
-  else loadIntoNodes(builder, image);
+  const tag = tagByContent(builder, `${repository}:dev`);
+  bring(target, builder, `${repository}:${tag}`);
   return { repository, tag };
+}
+
+/** Builds `folder` on top of an image that was provided, and brings it to the same place; answers its name. */
+export function provideCustomImage(
+  target: Target,
+  base: string,
+  folder: string,
+  env: NodeJS.ProcessEnv = process.env,
+): string {
+  const builder = builderFor(target, env);
+  const repository = `${env.IMAGE ?? 'localhost/longshore'}-${basename(folder)}`;
+  execFileSync(
+    builder,
+    ['build', '--tag', `${repository}:dev`, '--build-arg', `LONGSHORE_IMAGE=${base}`, folder],
+    { stdio: ['ignore', 2, 2] },
+  );
+  const image = `${repository}:${tagByContent(builder, `${repository}:dev`)}`;
+  bring(target, builder, image);
+  return image;
+}
+
+/** The nodes of the bare cluster have what buildah made; those of kind are Docker's. */
+function builderFor(target: Target, env: NodeJS.ProcessEnv): string {
+  return target.engine === 'bare' ? 'buildah' : (env.BUILDER ?? 'docker');
+}
+
+function tagByContent(builder: string, image: string): string {
+  const id = execFileSync(builder, ['inspect', ...inspection(builder), image], { encoding: 'utf8' }).trim();
+  const tag = `dev-${id.replace('sha256:', '').slice(0, 12)}`;
+  execFileSync(builder, ['tag', image, image.replace(/:dev$/, `:${tag}`)]);
+  return tag;
+}
+
+function bring(target: Target, builder: string, image: string): void {
+  if (target.engine === 'named') execFileSync(builder, ['push', image], { stdio: ['ignore', 2, 2] });
+  else loadIntoNodes(builder, image);
 }
 
 function inspection(builder: string): string[] {
