@@ -144,7 +144,7 @@ test('who may create QueueJobs in one namespace can do nothing else', async () =
   await kubectl.run(['create', 'serviceaccount', 'pipeline']);
   const account = `${installed.namespace}:pipeline`;
   await kubectl.run([
-    ...['create', 'rolebinding', 'pipeline', '--clusterrole', `${installed.release}-user`],
+    ...['create', 'rolebinding', 'pipeline', '--clusterrole', 'longshore-user'],
     ...['--serviceaccount', account],
   ]);
   const can = (verb: string, resource: string, of = kubectl) =>

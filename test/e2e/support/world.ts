@@ -14,6 +14,8 @@ export interface Installed {
   image: string;
   customImage: string;
   release: string;
+  /** Of the names of the release's objects. */
+  prefix: string;
   /** Of the release. */
   systemNamespace: string;
   /** Of the jobs. */
@@ -33,6 +35,8 @@ export interface World {
   kubectl: Kubectl;
   /** In the namespace of the release. */
   system: Kubectl;
+  /** The same in the namespace of another tenant; clients stay those of the first. */
+  in(namespace: string): World;
   /** Pods of API or controller, as a selector. */
   podsOf(component: 'api' | 'controller'): string;
   /** A new client, which knows nothing of the jobs of others. */
@@ -48,13 +52,18 @@ export interface World {
 
 export function useWorld(): World {
   const installed = inject('installed');
+  return worldOf(installed, installed.namespace);
+}
+
+function worldOf(installed: Installed, namespace: string): World {
   const system = new Kubectl(installed.kubeconfig, installed.systemNamespace);
-  const kubectl = system.in(installed.namespace);
+  const kubectl = system.in(namespace);
   const poolPods = (pool: string) => `longshore.dev/pool=${pool}`;
   return {
     installed,
     kubectl,
     system,
+    in: (tenant) => worldOf(installed, tenant),
     podsOf: (component) =>
       `app.kubernetes.io/instance=${installed.release},app.kubernetes.io/component=${component}`,
     client: () => new CheckedClient(installed.url, installed.token),
@@ -66,7 +75,7 @@ export function useWorld(): World {
     },
     replicas: async (pool) => (await kubectl.list('pods', poolPods(pool))).length,
     poolPods,
-    audit: () => audit(system, installed.release),
+    audit: () => audit(system, installed.prefix),
   };
 }
 
@@ -81,8 +90,8 @@ interface Finding {
   examples: string[];
 }
 
-async function audit(system: Kubectl, release: string): Promise<void> {
-  const command = ['exec', `deployment/${release}-api`, '--', 'longshore', 'audit', '--json'];
+async function audit(system: Kubectl, prefix: string): Promise<void> {
+  const command = ['exec', `deployment/${prefix}-api`, '--', 'longshore', 'audit', '--json'];
   // It exits with 1 when something is broken, and says what on its output; a pod may be on its way out.
   const text = await waitFor(() => system.run(command).catch(printed), {
     timeoutMs: 60_000,
