@@ -16,7 +16,7 @@ RUN --mount=type=secret,id=ca npm ci --ignore-scripts --no-audit --no-fund --log
 COPY tsconfig.json tsconfig.build.json ./
 COPY hack/copy-assets.ts hack/
 COPY src src
-RUN npm run build && find dist -name '*.d.ts' -delete && chmod 755 dist/cli/main.js
+RUN npm run build && find dist -name '*.d.ts' -delete
 
 FROM ${BASE_IMAGE} AS packages
 ARG NODE_EXTRA_CA_CERTS
@@ -29,29 +29,25 @@ RUN --mount=type=secret,id=ca npm ci --omit=dev --ignore-scripts --no-audit --no
     -o -name '*.tsbuildinfo' -o -name '*.cc' -o -name '*.bare' -o -name '*.10k' -o -name '*.100k' \) -delete \
   && rm -rf node_modules/@types
 
-# Nothing at run time needs npm, and what is not there cannot be attacked.
-FROM ${BASE_IMAGE} AS system
-RUN rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
-    /usr/local/bin/yarn* /usr/local/bin/pnp* \
-  && ln -s /app/dist/cli/main.js /usr/local/bin/longshore
-
-# From nothing, so that what was removed is not in a layer below.
-FROM scratch
+FROM ${BASE_IMAGE}
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
-COPY --from=system / /
-WORKDIR /app
-COPY package.json package-lock.json LICENSE ./
-COPY --from=packages /build/node_modules node_modules
-COPY --from=build /build/dist dist
 LABEL org.opencontainers.image.title="Longshore" \
   org.opencontainers.image.description="Jobs over REST, by kubectl or by a schedule, none of them lost" \
   org.opencontainers.image.licenses="Apache-2.0" \
   org.opencontainers.image.version="${VERSION}" \
   org.opencontainers.image.revision="${REVISION}" \
   org.opencontainers.image.created="${CREATED}"
-ENV NODE_ENV=production PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ENV NODE_ENV=production
+WORKDIR /app
+COPY package.json package-lock.json LICENSE ./
+COPY --from=packages /build/node_modules node_modules
+COPY --from=build /build/dist dist
+# `kubectl exec … -- longshore api-key create`. Nothing at run time needs npm, and what is not there cannot be attacked.
+RUN chmod 755 dist/cli/main.js \
+  && ln -s /app/dist/cli/main.js /usr/local/bin/longshore \
+  && rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn*
 # The user `node` as a number: the kubelet cannot tell of a name that it is not root.
 USER 1000:1000
 EXPOSE 8080 8081 9091
