@@ -141,6 +141,6 @@ test('when all QueueJobs are deleted by hand, ours come back and end, and applie
   });
   await allSucceed(client);
   const byLabel = '/v1/jobs?label=applied%3Dby-hand&limit=100';
-  const { items } = await client.call<{ items: { status: string }[] }>('GET', byLabel);
-  expect(items.map(({ status }) => status)).toEqual(applied.map(() => 'CANCELLED'));
+  const { jobs } = await client.call<{ jobs: { status: string }[] }>('GET', byLabel);
+  expect(jobs.map(({ status }) => status)).toEqual(applied.map(() => 'CANCELLED'));
 });

@@ -97,7 +97,6 @@ function installArgs(
     'api.service.nodePort': String(NODE_PORT),
     'defaultPools.enabled': 'false',
     'config.LONGSHORE_ETHERSCAN_URL': `${provider}/v2/api`,
-    'config.LONGSHORE_ETHERSCAN_API_KEY': 'e2e',
   };
   const files = ['values-dev.yaml', ...(target.engine === 'bare' ? ['values-bare.yaml'] : [])];
   return [

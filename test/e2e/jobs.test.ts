@@ -20,12 +20,14 @@ const phase = async (name: string) => (await kubectl.get(`queuejob/${name}`))?.s
 beforeAll(async () => {
   await world.greeters();
   const shipped = { image: installed.image, cooldownSeconds: 10, maxReplicas: 2 };
+  // The stand-in for Etherscan takes any key.
+  const env = [{ name: 'ETHERSCAN_API_KEY', value: 'e2e' }];
   for (const type of ['image-convert', 'contract-source']) {
     await kubectl.apply({
       apiVersion: 'longshore.dev/v1alpha1',
       kind: 'WorkerPool',
       metadata: { name: type },
-      spec: { ...shipped, types: [{ name: type }] },
+      spec: { ...shipped, types: [{ name: type }], env },
     });
   }
 });
@@ -114,8 +116,8 @@ test('a schedule fires', async () => {
   });
   const done = await waitFor(
     async () => {
-      const page = await client.call<{ items: JobView[] }>('GET', '/v1/jobs?label=from%3Doften&status=SUCCESS');
-      return page.items.length >= 2;
+      const page = await client.call<{ jobs: JobView[] }>('GET', '/v1/jobs?label=from%3Doften&status=SUCCESS');
+      return page.jobs.length >= 2;
     },
     { timeoutMs: 60_000, describe: 'two jobs of the schedule' },
   );
