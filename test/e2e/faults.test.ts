@@ -132,12 +132,15 @@ test('when all QueueJobs are deleted by hand, ours come back and end, and applie
   await kubectl.apply(...applied);
   for (const { metadata } of applied) {
     await waitFor(
-      async () => (await kubectl.get(`queuejob/${metadata.name}`))?.metadata.annotations?.['longshore.dev/job-id'],
+      async () =>
+        (await kubectl.get(`queuejob/${metadata.name}`))?.metadata.annotations?.['longshore.dev/job-id'],
       { timeoutMs: 60_000, describe: `the id of ${metadata.name}` },
     );
   }
   const client = await under(async () => {
-    await kubectl.run(['delete', 'queuejobs', '--all', '--wait=true', '--timeout=90s'], { timeoutMs: 100_000 });
+    await kubectl.run(['delete', 'queuejobs', '--all', '--wait=true', '--timeout=90s'], {
+      timeoutMs: 100_000,
+    });
   });
   await allSucceed(client);
   const byLabel = '/v1/jobs?label=applied%3Dby-hand&limit=100';

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { findHelm } from '../../hack/helm.ts';
 import { provideCustomImage, provideImage } from '../../hack/cluster/provide-image.ts';
 import { findTarget, type Target } from '../../hack/cluster/target.ts';
+import { findHelm } from '../../hack/helm.ts';
 import { Kubectl } from './support/kubectl.ts';
 import { PROVIDER_FILES, providerManifests } from './support/provider-pod.ts';
 
@@ -42,12 +42,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await makeNamespaces(system, [systemNamespace, namespace]);
   await system.in(namespace).apply(...providerManifests(reference, readProviderFiles()));
   run(['install', RELEASE, join(ROOT, 'charts/longshore'), ...installArgs(again, image, namespace)]);
-  const token = await system.run(
-    [
-      ...['exec', `deployment/${RELEASE}-longshore-api`, '--', 'longshore', 'api-key', 'create', 'e2e'],
-      ...['--namespace', namespace, '--scopes', 'submit,read,admin'],
-    ],
-  );
+  const token = await system.run([
+    ...['exec', `deployment/${RELEASE}-longshore-api`, '--', 'longshore', 'api-key', 'create', 'e2e'],
+    ...['--namespace', namespace, '--scopes', 'submit,read,admin'],
+  ]);
   project.provide('installed', {
     kubeconfig: target.kubeconfig,
     engine: target.engine,
@@ -73,7 +71,9 @@ async function refuseASecondRelease(system: Kubectl, ours: string): Promise<void
   ]);
   const other = text.split('\n').find((name) => name !== '' && name !== ours);
   if (other !== undefined) {
-    throw new Error(`Namespace ${other} has a Longshore already: helm uninstall it first, or use another cluster`);
+    throw new Error(
+      `Namespace ${other} has a Longshore already: helm uninstall it first, or use another cluster`,
+    );
   }
 }
 

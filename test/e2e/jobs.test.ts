@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KNOWN } from '../support/fake-contracts.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { JobView } from './support/checked-client.ts';
-import { readExample, ROOT, useWorld } from './support/world.ts';
+import { ROOT, readExample, useWorld } from './support/world.ts';
 
 const world = useWorld();
 const { kubectl, installed } = world;
@@ -13,7 +13,7 @@ const job = (name: string, spec: object) => ({
   apiVersion: 'longshore.dev/v1alpha1',
   kind: 'QueueJob',
   metadata: { name },
-  spec: { type: 'greet', input: { name } , ...spec },
+  spec: { type: 'greet', input: { name }, ...spec },
 });
 const phase = async (name: string) => (await kubectl.get(`queuejob/${name}`))?.status?.phase;
 
@@ -112,11 +112,17 @@ test('a schedule fires', async () => {
     apiVersion: 'longshore.dev/v1alpha1',
     kind: 'JobSchedule',
     metadata: { name: 'often' },
-    spec: { every: '10s', jobTemplate: { type: 'greet', input: { name: 'clock' }, labels: { from: 'often' } } },
+    spec: {
+      every: '10s',
+      jobTemplate: { type: 'greet', input: { name: 'clock' }, labels: { from: 'often' } },
+    },
   });
   const done = await waitFor(
     async () => {
-      const page = await client.call<{ jobs: JobView[] }>('GET', '/v1/jobs?label=from%3Doften&status=SUCCESS');
+      const page = await client.call<{ jobs: JobView[] }>(
+        'GET',
+        '/v1/jobs?label=from%3Doften&status=SUCCESS',
+      );
       return page.jobs.length >= 2;
     },
     { timeoutMs: 60_000, describe: 'two jobs of the schedule' },
@@ -150,9 +156,10 @@ test('who may create QueueJobs in one namespace can do nothing else', async () =
     ...['--serviceaccount', account],
   ]);
   const can = (verb: string, resource: string, of = kubectl) =>
-    of
-      .run(['auth', 'can-i', verb, resource, '--as', `system:serviceaccount:${account}`])
-      .then(() => true, () => false);
+    of.run(['auth', 'can-i', verb, resource, '--as', `system:serviceaccount:${account}`]).then(
+      () => true,
+      () => false,
+    );
   expect(await can('create', 'queuejobs.longshore.dev')).toBe(true);
   expect(await can('create', 'queuejobs.longshore.dev', world.system)).toBe(false);
   for (const resource of ['workerpools.longshore.dev', 'pods', 'secrets', 'queuejobs.longshore.dev/status']) {

@@ -36,7 +36,15 @@ test('thirty pools at once, of thirty tenants, reach zero again', async () => {
     ...tenants.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
   );
   const podsOfAll = async () => {
-    const lists = await kubectl.run(['get', 'pods', '--all-namespaces', '--selector', world.poolPods('greeters'), '--output', 'name']);
+    const lists = await kubectl.run([
+      'get',
+      'pods',
+      '--all-namespaces',
+      '--selector',
+      world.poolPods('greeters'),
+      '--output',
+      'name',
+    ]);
     return lists === '' ? 0 : lists.split('\n').length;
   };
   try {
@@ -52,7 +60,10 @@ test('thirty pools at once, of thirty tenants, reach zero again', async () => {
     await Promise.all(
       tenants.map((tenant) => kubectl.in(tenant).waitFor('condition=Finished', 'queuejob/one', 280)),
     );
-    await waitFor(podsOfAll, (count) => count === 0, { timeoutMs: 240_000, describe: 'no pod of thirty pools' });
+    await waitFor(podsOfAll, (count) => count === 0, {
+      timeoutMs: 240_000,
+      describe: 'no pod of thirty pools',
+    });
   } finally {
     await kubectl.run(['delete', 'namespace', ...tenants, '--timeout=180s'], { timeoutMs: 190_000 });
   }

@@ -24,7 +24,16 @@ test('the release is upgraded under load, and no job is lost', async () => {
     const args = ['--reuse-values', '--wait', '--timeout', '4m', '--set', 'api.podAnnotations.rolled=true'];
     await promisify(execFile)(
       helm,
-      ['upgrade', installed.release, chart, '--namespace', installed.systemNamespace, ...args, '--set', 'controller.podAnnotations.rolled=true'],
+      [
+        'upgrade',
+        installed.release,
+        chart,
+        '--namespace',
+        installed.systemNamespace,
+        ...args,
+        '--set',
+        'controller.podAnnotations.rolled=true',
+      ],
       { env: { ...process.env, KUBECONFIG: installed.kubeconfig } },
     ).finally(() => {
       upgraded = true;

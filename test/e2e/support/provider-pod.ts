@@ -50,7 +50,10 @@ export function providerManifests(image: string, files: Record<string, string>):
         volumes: [
           {
             name: 'sources',
-            configMap: { name: 'etherscan', items: [...items, { key: 'package.json', path: 'package.json' }] },
+            configMap: {
+              name: 'etherscan',
+              items: [...items, { key: 'package.json', path: 'package.json' }],
+            },
           },
         ],
       },

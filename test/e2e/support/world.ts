@@ -99,7 +99,9 @@ async function audit(system: Kubectl, prefix: string): Promise<void> {
   });
   const broken = (JSON.parse(text) as Finding[]).filter(({ verdict }) => verdict === 'broken');
   if (broken.length > 0) {
-    throw new Error(`The ledger is broken:\n${broken.map((f) => `${f.invariant}: ${f.what} ${f.examples}`).join('\n')}`);
+    throw new Error(
+      `The ledger is broken:\n${broken.map((f) => `${f.invariant}: ${f.what} ${f.examples}`).join('\n')}`,
+    );
   }
 }
 
