@@ -156,13 +156,18 @@ test('who may create QueueJobs in one namespace can do nothing else', async () =
     ...['--serviceaccount', account],
   ]);
   const can = (verb: string, resource: string, of = kubectl) =>
-    of.run(['auth', 'can-i', verb, resource, '--as', `system:serviceaccount:${account}`]).then(
+    of.run(['auth', 'can-i', verb, ...resource.split(' '), '--as', `system:serviceaccount:${account}`]).then(
       () => true,
       () => false,
     );
   expect(await can('create', 'queuejobs.longshore.dev')).toBe(true);
   expect(await can('create', 'queuejobs.longshore.dev', world.system)).toBe(false);
-  for (const resource of ['workerpools.longshore.dev', 'pods', 'secrets', 'queuejobs.longshore.dev/status']) {
+  for (const resource of [
+    'workerpools.longshore.dev',
+    'pods',
+    'secrets',
+    'queuejobs.longshore.dev --subresource=status',
+  ]) {
     expect(await can('create', resource), resource).toBe(false);
     expect(await can('get', resource), resource).toBe(false);
   }
