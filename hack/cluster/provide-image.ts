@@ -41,7 +41,16 @@ export function provideCustomImage(
   const repository = `${env.IMAGE ?? 'localhost/longshore'}-${basename(folder)}`;
   execFileSync(
     builder,
-    ['build', '--tag', `${repository}:dev`, '--build-arg', `LONGSHORE_IMAGE=${base}`, folder],
+    [
+      'build',
+      '--network',
+      'host',
+      '--tag',
+      `${repository}:dev`,
+      '--build-arg',
+      `LONGSHORE_IMAGE=${base}`,
+      folder,
+    ],
     { stdio: ['ignore', 2, 2] },
   );
   const image = `${repository}:${tagByContent(builder, `${repository}:dev`)}`;
