@@ -262,6 +262,19 @@ begin
 end
 $$;
 
+-- The provider itself asks for a pause: no call of anybody's goes before it is over. An hour at most, since it holds for
+-- all tenants; a provider that means longer says so again.
+create function pause_budget(p_secret text, p_name text, p_ms double precision) returns void
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+declare
+  v_until timestamptz := clock_timestamp() + make_interval(secs => least(greatest(p_ms, 0), 3600000) / 1000);
+begin
+  perform pool_of(p_secret);
+  insert into budgets as b (name, banned_until) values (p_name, v_until)
+  on conflict (name) do update set banned_until = greatest(b.banned_until, excluded.banned_until);
+end
+$$;
+
 -- A live delivery of this pool, or an error: what every blob function asks first.
 create function require_lease(p_secret text, p_job uuid, p_lease bigint) returns text language plpgsql stable as $$
 declare
@@ -354,6 +367,7 @@ grant execute on function
   end_session(text, text),
   commit_jobs(text, jsonb),
   take_budget(text, text, double precision, integer, integer),
+  pause_budget(text, text, double precision),
   read_blob_chunk(text, uuid, bigint, uuid, integer),
   write_blob_chunk(text, uuid, bigint, uuid, integer, bytea),
   finish_blob(text, uuid, bigint, uuid, text, bigint),
