@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { ConfigError } from '../config/config.ts';
 import { addAdminCommands } from './admin-commands.ts';
@@ -7,10 +7,13 @@ import { addProcessCommands } from './process-commands.ts';
 /** A mistake of the caller: shown without a stack. */
 const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
 
+const manifest = new URL('../../package.json', import.meta.url);
+
 const program = new Command('longshore')
   .description(
     'Runs jobs that come over REST, by kubectl or by a schedule, on a queue, and loses none of them.',
   )
+  .version((JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version)
   .showHelpAfterError('Run with --help to see what is possible.')
   .configureHelp({ sortSubcommands: false });
 
