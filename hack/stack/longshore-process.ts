@@ -1,4 +1,4 @@
-import { createWriteStream, existsSync, statSync } from 'node:fs';
+import { createWriteStream, existsSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -62,8 +62,18 @@ export async function startProcess(options: ProcessOptions): Promise<LongshorePr
       readFrom(errorFile, errorsBefore).then(report, (error) => report(String(error)));
     },
   });
-  setPriority(child.pid, NICENESS[kind] ?? 0);
+  yieldToOthers(child.pid, NICENESS[kind] ?? 0);
   return { pid: child.pid, healthUrl: `http://${HOST}:${healthPort}`, child };
+}
+
+/** Where Linux groups processes by session, niceness orders those of one session only: the session's own is in `autogroup`. */
+function yieldToOthers(pid: number, niceness: number): void {
+  setPriority(pid, niceness);
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
+  } catch {
+    // Another system, or no right to: then it takes as much as the others.
+  }
 }
 
 /** Waits until `/readyz` says so. Rejects with what is missing. */
