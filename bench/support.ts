@@ -32,7 +32,7 @@ export async function withStack<T>(
     const [line] = (await once(provider.stdout, 'data')) as [Buffer];
     const env = { ...UNLIMITED, LONGSHORE_ETHERSCAN_URL: line.toString().trim(), ...options.env };
     stack = await startStack({ ...options, dataDir, env });
-    return await work(stack);
+    return await stack.during(work(stack));
   } finally {
     await stack?.stop();
     provider.kill();

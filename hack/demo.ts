@@ -62,6 +62,8 @@ try {
   if (!stopping.signal.aborted) {
     console.error(styleText('red', `The demo failed: ${error instanceof Error ? error.message : error}`));
     process.exitCode = 1;
+    // What still waits need not.
+    stopping.abort();
   }
 } finally {
   await stack?.stop();
@@ -83,15 +85,19 @@ async function main(): Promise<number> {
     onLine: showLog,
   });
   console.log(`Contracts come from ${provider.name}`);
+  return stack.during(show(stack, provider.address));
+}
+
+async function show(running: Stack, address: string): Promise<number> {
   if (!process.argv.includes('--no-jobs')) {
-    await submitImages(stack);
-    await submitContract(stack, provider.address);
-    if (KUBERNETES) await applyExample(stack);
-    await followJobs(stack);
+    await submitImages(running);
+    await submitContract(running, address);
+    if (KUBERNETES) await applyExample(running);
+    await followJobs(running);
     const failed = summarise();
     if (ONCE) return failed === 0 ? 0 : 1;
   }
-  tellWhereToLook(stack);
+  tellWhereToLook(running);
   await sleep(2 ** 31 - 1, undefined, { signal: stopping.signal }).catch(() => {});
   console.log('Stopping');
   return 0;
@@ -275,6 +281,9 @@ function tellWhereToLook(api: Stack): void {
   if (api.kubeconfigPath !== null) {
     console.log(`  Cluster   export KUBECONFIG=${api.kubeconfigPath}\n            kubectl get qj -w`);
   }
+  console.log(
+    `  Handlers  source ${shown(api.envFile)}, for a worker of your own: ${shown(join(ROOT, 'examples/handler/README.md'))}`,
+  );
   console.log(`\n${styleText('gray', 'Ctrl-C stops everything; the data stays.')}\n`);
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { findAdrProblems, findBrokenLinks } from './docs-checks.ts';
+import { findAdrProblems, findBrokenLinks, findMetricProblems, findUnnamedTests } from './docs-checks.ts';
 
 const FILES: Record<string, string> = {
   'docs/a.md': '# The way of a job\n## `Window`: a *bounded* one\n```\n# not a heading\n```\n',
@@ -45,4 +45,24 @@ it('wants a number of its own for each ADR', () => {
     'ADRs share a number: 0002-other.md, 0002-window.md',
   ]);
   expect(findAdrProblems(['docs/adr/first.md'])).toHaveLength(1);
+});
+
+it('finds metrics that only the document or only the source knows', () => {
+  const source = "new Counter({ name: 'longshore_a_total' }); new Histogram({ name: 'longshore_b_seconds' })";
+  const document = '`longshore_a_total`: rate(longshore_b_seconds_bucket[5m]); in role longshore_pool_a';
+  expect(findMetricProblems('o.md', document, [source], ['longshore_pool_a'])).toEqual([]);
+  expect(findMetricProblems('o.md', 'longshore_a_total, longshore_old_total', [source])).toEqual([
+    'o.md names the metric longshore_old_total, which nothing exports',
+    'o.md does not name the metric longshore_b_seconds',
+  ]);
+});
+
+it('finds integration tests that a document leaves out', () => {
+  const tests = ['ledger', 'faults-stores', 'model', 'trace'].map(
+    (name) => `test/integration/${name}.test.ts`,
+  );
+  const document = '`ledger`, `faults-*`, `test/integration/model.test.ts`';
+  expect(findUnnamedTests('t.md', document, tests)).toEqual([
+    't.md does not name test/integration/trace.test.ts',
+  ]);
 });

@@ -12,6 +12,42 @@ export function findAdrProblems(paths: readonly string[]): string[] {
   ];
 }
 
+/** A metric's name without what a histogram adds to it. */
+const METRIC = /\blongshore_[a-z]+(?:_[a-z]+)+?(?=(?:_bucket|_sum|_count)?\b)/g;
+const METRIC_NAME = /name: '(longshore_[a-z_]+)'/g;
+
+/** Metrics that a document names and no source makes, and those that it leaves out. `others`: words like them that are none. */
+export function findMetricProblems(
+  path: string,
+  text: string,
+  sources: readonly string[],
+  others: readonly string[] = [],
+): string[] {
+  const made = new Set(
+    sources.flatMap((source) => [...source.matchAll(METRIC_NAME)].map(([, name = '']) => name)),
+  );
+  const named = new Set([...text.matchAll(METRIC)].map(([name]) => name));
+  for (const other of others) named.delete(other);
+  return [
+    ...[...named]
+      .filter((name) => !made.has(name))
+      .map((name) => `${path} names the metric ${name}, which nothing exports`),
+    ...[...made].filter((name) => !named.has(name)).map((name) => `${path} does not name the metric ${name}`),
+  ];
+}
+
+/** Integration tests that a document does not name: `ledger`, or with others `faults-*`. */
+export function findUnnamedTests(path: string, text: string, tests: readonly string[]): string[] {
+  const named = [...text.matchAll(/`(?:test\/integration\/)?([a-z-]+\*?)(?:\.test\.ts)?`/g)].map(
+    ([, name = '']) => name,
+  );
+  const isNamed = (test: string): boolean =>
+    named.some((name) => (name.endsWith('-*') ? test.startsWith(name.slice(0, -1)) : test === name));
+  return tests
+    .filter((test) => !isNamed(posix.basename(test, '.test.ts')))
+    .map((test) => `${path} does not name ${test}`);
+}
+
 const FENCE = /^(```|~~~)[\s\S]*?^\1/gm;
 const LINK = /\]\(\s*<?([^)\s>]+)>?[^)]*\)/g;
 

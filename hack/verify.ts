@@ -1,8 +1,9 @@
-// Fails when a generated file differs from its source, two ADRs share a number, or a link in the docs leads nowhere.
+// Fails when a generated file differs from its source, two ADRs share a number, a link in the docs leads nowhere, or the
+// docs name other metrics or integration tests than there are.
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { findAdrProblems, findBrokenLinks } from './docs-checks.ts';
+import { findAdrProblems, findBrokenLinks, findMetricProblems, findUnnamedTests } from './docs-checks.ts';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const GENERATED = [
@@ -27,6 +28,17 @@ const problems = [
     .filter((line) => line !== '')
     .map((line) => `${line.slice(3)} differs from its source: run "make generate" and commit it`),
   ...findAdrProblems(globSync('docs/adr/*', { cwd: root })),
+  ...findMetricProblems(
+    'docs/operations.md',
+    readFileSync(`${root}/docs/operations.md`, 'utf8'),
+    globSync('src/**/*.ts', { cwd: root }).map((path) => readFileSync(`${root}/${path}`, 'utf8')),
+    ['longshore_pool_a'],
+  ),
+  ...findUnnamedTests(
+    'docs/testing.md',
+    readFileSync(`${root}/docs/testing.md`, 'utf8'),
+    globSync('test/integration/*.test.ts', { cwd: root }),
+  ),
   ...documents.toSorted().flatMap((path) =>
     findBrokenLinks(
       path,

@@ -9,7 +9,7 @@ export class MemorySampler {
 
   constructor(stack: Stack) {
     this.#stack = stack;
-    this.#timer = setInterval(() => this.#sample(), 500);
+    this.#timer = setInterval(() => this.#sample(), 500).unref();
   }
 
   /** Ends the watch; answers the peak of each process in bytes. */

@@ -2,7 +2,7 @@
  * Runs a load test against Longshore on this machine: `node loadtest/run.ts contracts|knee|poll|images [--rate N] [--seconds N]`.
  * Starts everything, drives it with k6, waits until every accepted job has ended, prints a table and writes it as JSON.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -64,6 +64,7 @@ const provider = spawn(process.execPath, [join(ROOT, 'test/support/fake-ethersca
 });
 const [line] = (await once(provider.stdout, 'data')) as [Buffer];
 let stack: Stack | undefined;
+let driver: ChildProcess | undefined;
 try {
   stack = await startStack({
     dataDir,
@@ -81,17 +82,23 @@ try {
       ...scenario.settings,
     },
   });
-  process.exitCode = await measure(stack, scenario);
+  process.exitCode = await stack.during(measure(stack, scenario));
+} catch (error) {
+  console.error(`The load test failed: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
 } finally {
+  driver?.kill();
   await stack?.stop();
   provider.kill();
   rmSync(dataDir, { recursive: true, force: true });
 }
 
 async function measure(running: Stack, { script, env, idle }: Scenario): Promise<number> {
-  const sampler = new MemorySampler(running);
   const ledger = new pg.Client({ connectionString: running.postgresUrl });
+  // Its death is told by the stack; without a listener it would end this process before the others are stopped.
+  ledger.on('error', () => {});
   await ledger.connect();
+  const sampler = new MemorySampler(running);
   // Ten seconds at a fifth of the rate, not measured: a process that has just started compiles while it works.
   if (env.RATE !== undefined) {
     await runK6(running, script, {
@@ -122,11 +129,12 @@ async function measure(running: Stack, { script, env, idle }: Scenario): Promise
 /** Answers k6's exit code; its figures are in {@link SUMMARY} then. */
 async function runK6(running: Stack, script: string, env: Record<string, string>): Promise<number> {
   const args = ['run', '--quiet', '--summary-export', SUMMARY, join(ROOT, 'loadtest', script)];
-  const child = spawn(k6, args, {
+  driver = spawn(k6, args, {
     stdio: 'inherit',
     env: { ...process.env, ...env, API_URL: running.apiUrl, API_KEY: running.apiKey ?? '' },
   });
-  const [exitCode] = (await once(child, 'exit')) as [number];
+  const [exitCode] = (await once(driver, 'exit')) as [number | null];
+  if (exitCode === null) throw new Error('k6 was ended by a signal');
   return exitCode;
 }
 

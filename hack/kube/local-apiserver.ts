@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Agent } from 'undici';
+import type { ChildEnd } from '../services/child.ts';
 import { ChildProgram } from './child-program.ts';
 
 export interface LocalApiserverOptions {
@@ -20,6 +21,8 @@ export interface LocalApiserverOptions {
   detached?: boolean;
   /** How long kube-apiserver may take until it is ready. Defaults to 90,000. */
   readyTimeoutMs?: number;
+  /** Called when a program ends and neither `stop` nor `kill` ended it. */
+  onDeath?(program: 'etcd' | 'kube-apiserver', end: ChildEnd, logFile: string): void;
 }
 
 /** A kube-apiserver with its etcd on 127.0.0.1: RBAC on, no kubelet, scheduler or controller-manager. */
@@ -171,7 +174,7 @@ async function waitUntilReady(
   let seen = 'no answer';
   try {
     while (Date.now() < deadline) {
-      if (!program.isRunning) throw new Error(`kube-apiserver ended early:\n${await program.logTail()}`);
+      if (!program.isRunning) throw new Error(`kube-apiserver ended early:\n${program.logTail()}`);
       try {
         const answer = await agent.request({
           origin: url,
@@ -191,7 +194,7 @@ async function waitUntilReady(
     await agent.destroy();
   }
   throw new Error(
-    `kube-apiserver was not ready after ${timeoutMs} ms, last seen: ${seen}\n${await program.logTail()}`,
+    `kube-apiserver was not ready after ${timeoutMs} ms, last seen: ${seen}\n${program.logTail()}`,
   );
 }
 
@@ -222,17 +225,19 @@ export async function startLocalApiserver(options: LocalApiserverOptions = {}): 
   await writeFile(kubeconfigPath, kubeconfig(url, caPath, token), { mode: 0o600 });
 
   const detached = options.detached ?? false;
-  const etcd = new ChildProgram({
+  const etcd: ChildProgram = new ChildProgram({
     path: join(assets, 'etcd'),
     args: etcdArgs(dataDir, ports),
     logDir: dataDir,
     detached,
+    onDeath: (end) => options.onDeath?.('etcd', end, etcd.logFile),
   });
-  const apiserver = new ChildProgram({
+  const apiserver: ChildProgram = new ChildProgram({
     path: join(assets, 'kube-apiserver'),
     args: [...apiserverArgs(dataDir, ports), ...(options.apiserverArgs ?? [])],
     logDir: dataDir,
     detached,
+    onDeath: (end) => options.onDeath?.('kube-apiserver', end, apiserver.logFile),
   });
   const start = async (): Promise<void> => {
     if (!etcd.isRunning) await etcd.start();

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -30,6 +31,14 @@ export interface ChildOptions {
   onLine?(line: string): void;
   env?: NodeJS.ProcessEnv;
   user?: { uid: number; gid: number } | undefined;
+  /** Called, after the last line, when the program ends and neither `stop` nor `kill` ended it. */
+  onDeath?(end: ChildEnd): void;
+}
+
+/** How a program ended: by `process.exit` and its like, or by a signal. */
+export interface ChildEnd {
+  code: number | null;
+  signal: NodeJS.Signals | null;
 }
 
 export interface Child {
@@ -55,7 +64,9 @@ export async function startChild(options: ChildOptions): Promise<Child> {
       ...options.user,
     },
   );
+  closeSync(log);
   let exited = false;
+  let isEnding = false;
   const exit = once(shell, 'exit').finally(() => {
     exited = true;
   });
@@ -66,7 +77,18 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   const [line] = (await once(lines, 'line')) as [string];
   const pid = Number.parseInt(line, 10);
   lines.on('line', (text) => options.onLine?.(text));
+  const closed = once(lines, 'close').catch(() => {});
+  const reportDeath = async () => {
+    const [code] = (await exit) as [number | null];
+    if (isEnding) return;
+    guard?.destroy();
+    // Something that the program left behind may hold its output open.
+    await Promise.race([closed, delay(1_000, undefined, { ref: false })]);
+    options.onDeath?.(endOf(code));
+  };
+  reportDeath().catch(() => {});
   const end = async (signal: NodeJS.Signals, timeoutMs: number) => {
+    isEnding = true;
     if (!exited) send(pid, signal);
     const timeout = new AbortController();
     await Promise.race([exit, delay(timeoutMs, undefined, { signal: timeout.signal }).catch(() => {})]);
@@ -81,6 +103,12 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     stop: (timeoutMs = 10_000) => end(`SIG${options.stopSignal}`, timeoutMs),
     kill: () => end('SIGKILL', 5_000),
   };
+}
+
+/** A shell answers 128 and the signal's number for a program that a signal ended. */
+function endOf(code: number | null): ChildEnd {
+  const signal = Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0];
+  return signal === undefined ? { code, signal: null } : { code: null, signal: signal as NodeJS.Signals };
 }
 
 function send(pid: number, signal: NodeJS.Signals): void {

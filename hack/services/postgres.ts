@@ -5,40 +5,26 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { type Child, startChild } from './child.ts';
 import { commandLineOf, makeOwnFolder, type Owner, serverOwner } from './owner.ts';
 import { freePort } from './ports.ts';
 import { findPostgres } from './programs.ts';
 import { withProgress } from './progress.ts';
+import { type LocalServer, makeLogFile, type ServerOptions, startServer } from './server.ts';
 
 const run = promisify(execFile);
 
-export interface PostgresOptions {
-  /** Made when missing; one that is there is used again, with its data. */
-  dataDir: string;
-  /** Defaults to a free one. */
-  port?: number;
+export interface PostgresOptions extends ServerOptions {
   /** Off only for tests that do not mind losing data. Defaults to true. */
   fsync?: boolean;
   /** Defaults to 200. */
   maxConnections?: number;
 }
 
-export interface LocalPostgres {
-  /** As the owner `longshore` of the database `longshore`, who is a superuser. */
-  url: string;
-  port: number;
-  pid: number;
-  /** Ends connections, writes everything and ends. */
-  stop(): Promise<void>;
-  /** SIGKILL to the server: a crash. */
-  kill(): Promise<void>;
-  /** Starts it again on the same port, after `stop` or `kill`, or stopping it first. */
-  restart(): Promise<void>;
-}
-
-/** A PostgreSQL of our own on 127.0.0.1, which ends with this process. */
-export async function startPostgres(options: PostgresOptions): Promise<LocalPostgres> {
+/**
+ * A PostgreSQL of our own on 127.0.0.1, which ends with this process. Its URL is that of the owner `longshore` of the
+ * database `longshore`, who is a superuser.
+ */
+export async function startPostgres(options: PostgresOptions): Promise<LocalServer> {
   const programs = await findPostgres();
   const owner = serverOwner();
   const dataDir = makeOwnFolder(resolve(options.dataDir), owner);
@@ -51,32 +37,20 @@ export async function startPostgres(options: PostgresOptions): Promise<LocalPost
   }
   const port = options.port ?? (await freePort());
   const url = `postgres://longshore:${password}@127.0.0.1:${port}/longshore`;
-  const start = async () => {
-    await endLeftover(cluster);
-    const child = await startChild({
-      command: programs.postgres,
-      args: serverArguments(cluster, dataDir, port, options),
-      stopSignal: 'INT',
-      logFile: logFileOf(dataDir, owner),
-      user: owner,
-    });
-    await withProgress('Starting PostgreSQL', () => untilReady(url, child, dataDir));
-    return child;
-  };
-  let child = await start();
-  return {
+  return startServer({
+    name: 'PostgreSQL',
     url,
     port,
-    get pid() {
-      return child.pid;
-    },
-    stop: () => child.stop(),
-    kill: () => child.kill(),
-    async restart() {
-      if (!child.hasExited()) await child.stop();
-      child = await start();
-    },
-  };
+    command: programs.postgres,
+    args: serverArguments(cluster, dataDir, port, options),
+    stopSignal: 'INT',
+    logFile: makeLogFile(dataDir, 'postgres.log', owner),
+    owner,
+    startTimeoutMs: 60_000,
+    prepare: () => endLeftover(cluster),
+    probe: () => createDatabase(url),
+    onDeath: options.onDeath,
+  });
 }
 
 function serverArguments(cluster: string, dataDir: string, port: number, options: PostgresOptions): string[] {
@@ -97,13 +71,6 @@ function readPassword(dataDir: string, owner: Owner | undefined): string {
   if (!existsSync(file)) writeFileSync(file, randomBytes(18).toString('base64url'), { mode: 0o600 });
   if (owner !== undefined) chownSync(file, owner.uid, owner.gid);
   return readFileSync(file, 'utf8').trim();
-}
-
-function logFileOf(dataDir: string, owner: Owner | undefined): string {
-  const file = join(dataDir, 'postgres.log');
-  if (!existsSync(file)) writeFileSync(file, '');
-  if (owner !== undefined) chownSync(file, owner.uid, owner.gid);
-  return file;
 }
 
 /** Made beside its place and moved there when complete, so that an interrupted one is never taken for a cluster. */
@@ -149,21 +116,6 @@ async function endLeftover(cluster: string): Promise<void> {
   rmSync(file, { force: true });
 }
 
-async function untilReady(url: string, child: Child, dataDir: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  for (;;) {
-    const problem = await createDatabase(url);
-    if (problem === undefined) return;
-    if (child.hasExited() || performance.now() > deadline) {
-      await child.kill();
-      throw new Error(
-        `PostgreSQL did not start (${problem}); the end of ${dataDir}/postgres.log:\n${tail(join(dataDir, 'postgres.log'))}`,
-      );
-    }
-    await delay(50);
-  }
-}
-
 /** Creates the database unless it is there. Answers what went wrong. */
 async function createDatabase(url: string): Promise<string | undefined> {
   const maintenance = new URL(url);
@@ -180,8 +132,4 @@ async function createDatabase(url: string): Promise<string | undefined> {
   } finally {
     await client.end().catch(() => {});
   }
-}
-
-function tail(file: string): string {
-  return readFileSync(file, 'utf8').split('\n').slice(-15).join('\n');
 }

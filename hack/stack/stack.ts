@@ -1,25 +1,20 @@
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import {
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  type WriteStream,
-  writeFileSync,
-} from 'node:fs';
-import { setPriority } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { findKubeAssets, type LocalApiserver, startLocalApiserver } from '../kube/local-apiserver.ts';
-import { type Child, startChild } from '../services/child.ts';
+import type { ChildEnd } from '../services/child.ts';
 import { freePort } from '../services/ports.ts';
 import { startPostgres } from '../services/postgres.ts';
 import { withProgress } from '../services/progress.ts';
 import { startRedis } from '../services/redis.ts';
+import { tailOf } from '../services/server.ts';
+import { DeathWatch } from './death-watch.ts';
+import { type LongshoreProcess, startProcess, waitUntilReady } from './longshore-process.ts';
+import { runCli } from './run-cli.ts';
+import { readSecrets, type Secrets, writeEnvironment } from './secrets.ts';
 
 /**
  * What the processes run with. Compiling the sources is done once and kept, and the heap is bounded: V8 would rather grow
@@ -27,10 +22,8 @@ import { startRedis } from '../services/redis.ts';
  */
 const HEAP_OPTIONS = '--max-old-space-size=128 --max-semi-space-size=8';
 
-const NICENESS: Record<string, number> = { controller: 10, worker: 19 };
-
-const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
-const CLI = join(ROOT, 'src/cli/main.ts');
+const ROOT = resolve(import.meta.dirname, '../..');
+const HOST = '127.0.0.1';
 
 export interface StackOptions {
   /** Everything that is kept between two runs. */
@@ -58,56 +51,62 @@ export interface Stack {
   postgresUrl: string;
   redisUrl: string;
   /** Pids and health addresses, by name such as `worker-1`. */
-  processes: ReadonlyMap<string, { pid: number; healthUrl: string; child: Child }>;
+  processes: ReadonlyMap<string, LongshoreProcess>;
+  /** File to source for `longshore` and for a worker of one's own. */
+  envFile: string;
   /** Starts one more worker, and waits until it is ready. Answers its name. */
   startWorker(env?: Record<string, string>): Promise<string>;
+  /** Answers as `work` does, but rejects as soon as a program dies that nobody stopped, and says all about it. */
+  during<T>(work: Promise<T>): Promise<T>;
   stop(): Promise<void>;
 }
 
-interface Secrets {
-  pool: string;
-  workerPassword: string;
-  webhook: string;
+/** What is under way, while the stack is put together. */
+interface Running {
+  watch: DeathWatch;
+  stops: (() => Promise<unknown>)[];
+  stop(): Promise<void>;
 }
 
 /** Starts PostgreSQL, Redis, optionally a kube-apiserver, and Longshore's processes; stops them all when one fails to start. */
 export async function startStack(options: StackOptions): Promise<Stack> {
+  const watch = new DeathWatch();
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async () => {
+    watch.end();
     for (const end of stops.splice(0).reverse()) await end();
   };
   try {
-    return await assemble(options, stops, stop);
+    return await assemble(options, { watch, stops, stop });
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function assemble(
-  options: StackOptions,
-  stops: (() => Promise<unknown>)[],
-  stop: () => Promise<void>,
-): Promise<Stack> {
+async function assemble(options: StackOptions, running: Running): Promise<Stack> {
+  const { watch, stops, stop } = running;
   const dataDir = resolve(options.dataDir);
   const logDir = join(dataDir, 'logs');
   mkdirSync(logDir, { recursive: true });
   const secrets = readSecrets(join(dataDir, 'secrets.json'));
 
-  const [postgres, redis, apiserver] = await startServices(options, dataDir, stops);
-  const workerUrl = await prepareLedger(postgres.url, secrets);
+  const [postgres, redis, apiserver] = await startServices(options, dataDir, running);
+  const workerUrl = await prepareLedger(postgres.url, secrets, watch.signal);
   if (apiserver !== null) await applyCrds(apiserver);
 
-  const host = '127.0.0.1';
-  const common = {
+  const stores = {
     LONGSHORE_POSTGRES_URL: postgres.url,
     LONGSHORE_WORKER_POSTGRES_URL: workerUrl,
     LONGSHORE_REDIS_URL: redis.url,
+    LONGSHORE_HEALTH_HOST: HOST,
+  };
+  const common = {
+    ...stores,
     LONGSHORE_AUTH: options.auth ?? 'off',
     LONGSHORE_WORKER_POOL_SECRET: secrets.pool,
     LONGSHORE_WEBHOOK_SECRET: secrets.webhook,
-    LONGSHORE_API_HOST: host,
-    LONGSHORE_HEALTH_HOST: host,
+    LONGSHORE_API_HOST: HOST,
     NODE_OPTIONS: HEAP_OPTIONS,
     NODE_COMPILE_CACHE: join(dataDir, 'compile-cache'),
     ...(apiserver === null
@@ -119,25 +118,19 @@ async function assemble(
         }),
     ...options.env,
   };
-  await runCli(['pool', 'create', 'default'], common);
-  const apiKey = options.auth === 'keys' ? await createKey(join(dataDir, 'api-key'), common) : null;
+  await runCli(['pool', 'create', 'default'], common, watch.signal);
+  const apiKey =
+    options.auth === 'keys' ? await createKey(join(dataDir, 'api-key'), common, watch.signal) : null;
 
-  const processes = new Map<string, { pid: number; healthUrl: string; child: Child }>();
+  const processes = new Map<string, LongshoreProcess>();
   const start = async (kind: string, name: string, env: Record<string, string> = {}) => {
-    const healthPort = await freePort();
-    const log = createWriteStream(join(logDir, `${name}.log`), { flags: 'a' });
-    const child = await startChild({
-      command: process.execPath,
-      args: [CLI, kind],
-      stopSignal: 'TERM',
-      logFile: join(logDir, `${name}.err.log`),
-      env: { ...common, ...env, LONGSHORE_HEALTH_PORT: String(healthPort) },
-      onLine: (line) => writeLine(log, options, name, line),
+    const started = await startProcess({
+      ...{ kind, name, logDir, watch, onLine: options.onLine },
+      env: { ...common, ...env },
     });
-    stops.push(() => child.stop(30_000));
-    // On one machine the work must not make the people wait who submit it; in a cluster this is what CPU requests are for.
-    setPriority(child.pid, NICENESS[kind] ?? 0);
-    processes.set(name, { pid: child.pid, healthUrl: `http://${host}:${healthPort}`, child });
+    stops.push(() => started.child.stop(30_000));
+    processes.set(name, started);
+    return started;
   };
   const apiPort = await choosePort(options.preferredPort);
   const { api = 1, controller = 1, worker = 1 } = options.replicas ?? {};
@@ -148,35 +141,59 @@ async function assemble(
   for (let n = 1; n <= controller; n += 1) await start('controller', numbered('controller', n, controller));
   for (let n = 1; n <= worker; n += 1) await start('worker', numbered('worker', n, worker));
   await withProgress('Starting Longshore', () =>
-    Promise.all([...processes].map(([name, process]) => waitUntilReady(name, process, logDir))),
+    Promise.all([...processes].map(([name, started]) => waitUntilReady(name, started, { logDir, watch }))),
   );
+  const apiUrl = `http://${HOST}:${apiPort}`;
+  const envFile = join(dataDir, 'env');
+  writeEnvironment(envFile, {
+    ...stores,
+    LONGSHORE_WORKER_POOL: 'own',
+    LONGSHORE_WORKER_POOL_SECRET: secrets.ownPool,
+    API_URL: apiUrl,
+    ...(apiKey === null ? {} : { API_KEY: apiKey }),
+  });
   return {
-    apiUrl: `http://${host}:${apiPort}`,
+    apiUrl,
     apiKey,
     kubeconfigPath: apiserver?.kubeconfigPath ?? null,
     postgresUrl: postgres.url,
     redisUrl: redis.url,
     processes,
+    envFile,
     async startWorker(env) {
       const name = `worker-${processes.size + 1}`;
-      await start('worker', name, env);
-      await waitUntilReady(name, processes.get(name) as { healthUrl: string; child: Child }, logDir);
+      await waitUntilReady(name, await start('worker', name, env), { logDir, watch });
       return name;
     },
+    during: (work) => watch.during(work),
     stop,
   };
 }
 
-async function startServices(options: StackOptions, dataDir: string, stops: (() => Promise<unknown>)[]) {
+async function startServices(options: StackOptions, dataDir: string, { watch, stops }: Running) {
   const started = <S extends { stop(): Promise<unknown> }>(service: S): S => {
     stops.push(() => service.stop());
     return service;
   };
+  const died = (name: string, logFile: string) => (end: ChildEnd) =>
+    watch.report({ name, end, logFile, lastLines: tailOf(logFile) });
+  const [postgresDir, redisDir] = [join(dataDir, 'postgres'), join(dataDir, 'redis')];
   const outcomes = await Promise.allSettled([
-    startPostgres({ dataDir: join(dataDir, 'postgres') }).then(started),
-    startRedis({ dataDir: join(dataDir, 'redis'), appendonly: true }).then(started),
+    startPostgres({
+      dataDir: postgresDir,
+      onDeath: died('PostgreSQL', join(postgresDir, 'postgres.log')),
+    }).then(started),
+    startRedis({
+      dataDir: redisDir,
+      appendonly: true,
+      onDeath: died('Redis', join(redisDir, 'redis.log')),
+    }).then(started),
     options.kubernetes === 'apiserver'
-      ? startLocalApiserver({ dataDir: join(dataDir, 'kube'), detached: true }).then(started)
+      ? startLocalApiserver({
+          dataDir: join(dataDir, 'kube'),
+          detached: true,
+          onDeath: (program, end, logFile) => died(program, logFile)(end),
+        }).then(started)
       : null,
   ]);
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
@@ -191,8 +208,8 @@ function value<T>(outcome: PromiseSettledResult<T>): T {
 }
 
 /** Migrates, and makes the login of the workers. Answers its URL. */
-async function prepareLedger(ownerUrl: string, secrets: Secrets): Promise<string> {
-  await runCli(['migrate'], { LONGSHORE_MIGRATE_POSTGRES_URL: ownerUrl });
+async function prepareLedger(ownerUrl: string, secrets: Secrets, signal: AbortSignal): Promise<string> {
+  await runCli(['migrate'], { LONGSHORE_MIGRATE_POSTGRES_URL: ownerUrl }, signal);
   const client = new pg.Client({ connectionString: ownerUrl });
   await client.connect();
   try {
@@ -223,36 +240,11 @@ async function applyCrds(apiserver: LocalApiserver): Promise<void> {
   await promisify(execFile)(kubectl, args, { timeout: 60_000 });
 }
 
-/** Runs a command of the CLI to its end; rejects with what it printed. */
-export async function runCli(args: readonly string[], env: Record<string, string>): Promise<string> {
-  const options = { env: { ...process.env, ...env }, timeout: 120_000 };
-  const { stdout } = await promisify(execFile)(process.execPath, [CLI, ...args], options).catch((error) => {
-    throw new Error(
-      `"longshore ${args.join(' ')}" failed:\n${error.stdout ?? ''}${error.stderr ?? error.message}`,
-    );
-  });
-  return stdout.trim();
-}
-
-async function createKey(file: string, env: Record<string, string>): Promise<string> {
+async function createKey(file: string, env: Record<string, string>, signal: AbortSignal): Promise<string> {
   if (existsSync(file)) return readFileSync(file, 'utf8');
-  const token = await runCli(['api-key', 'create', 'local', '--scopes', 'submit,read,admin'], env);
+  const token = await runCli(['api-key', 'create', 'local', '--scopes', 'submit,read,admin'], env, signal);
   writeFileSync(file, token, { mode: 0o600 });
   return token;
-}
-
-function readSecrets(file: string): Secrets {
-  if (!existsSync(file)) {
-    const secret = () => randomBytes(24).toString('base64url');
-    const made: Secrets = { pool: secret(), workerPassword: secret(), webhook: secret() };
-    writeFileSync(file, JSON.stringify(made), { mode: 0o600 });
-  }
-  return JSON.parse(readFileSync(file, 'utf8')) as Secrets;
-}
-
-function writeLine(log: WriteStream, options: StackOptions, name: string, line: string): void {
-  log.write(`${line}\n`);
-  options.onLine?.(name, line);
 }
 
 function numbered(kind: string, n: number, count: number): string {
@@ -261,7 +253,6 @@ function numbered(kind: string, n: number, count: number): string {
 
 async function choosePort(preferred: number | undefined): Promise<number> {
   if (preferred === undefined) return freePort();
-  const { createServer } = await import('node:net');
   const isFree = await new Promise<boolean>((resolvePort) => {
     const server = createServer()
       .once('error', () => resolvePort(false))
@@ -269,26 +260,4 @@ async function choosePort(preferred: number | undefined): Promise<number> {
       .listen(preferred, '127.0.0.1');
   });
   return isFree ? preferred : freePort();
-}
-
-const READY_TIMEOUT_MS = 60_000;
-
-async function waitUntilReady(
-  name: string,
-  { healthUrl, child }: { healthUrl: string; child: Child },
-  logDir: string,
-): Promise<void> {
-  const startedAtMs = performance.now();
-  let missing = 'it does not answer';
-  while (performance.now() - startedAtMs < READY_TIMEOUT_MS) {
-    if (child.hasExited()) break;
-    const answer = await fetch(`${healthUrl}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(
-      () => null,
-    );
-    if (answer?.status === 200) return;
-    if (answer !== null) missing = await answer.text();
-    await sleep(50);
-  }
-  const state = child.hasExited() ? 'has ended' : `is not ready: ${missing}`;
-  throw new Error(`${name} ${state}; see ${join(logDir, `${name}.log`)} and ${name}.err.log`);
 }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
+import { canonicalJson } from '../core/canonical-json.ts';
 import { isUuid } from '../core/ids.ts';
 import { Problem } from './problem.ts';
-import { canonicalJson } from './submission.ts';
 
 /** A page's end as opaque text, bound to the filter (and namespace) that it was made for. */
 export function encodeCursor(beforeId: string, filter: unknown): string {

@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import type { JobAcceptor } from '../ledger/accept.ts';
 import type { Database } from '../ledger/database.ts';
 import type { Authenticator, Principal } from './authenticator.ts';
@@ -44,7 +44,7 @@ export interface ApiDeps {
   events: EventHub;
   /** Who asks, by their key; with authentication off, the one principal that everybody is. */
   auth: Authenticator | Principal;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   limits: ApiLimits;
   metrics: ApiMetrics;
   logger: Logger;

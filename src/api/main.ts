@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { systemClock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
@@ -52,7 +53,7 @@ export async function runApi(config: Config, telemetry: ApiTelemetry): Promise<v
       maxUploads: MAX_UPLOADS,
       maxStreamsPerKey: MAX_STREAMS_PER_KEY,
     },
-    webhooks: { allowInsecure: config.webhooks.allowPrivate, allowPrivate: config.webhooks.allowPrivate },
+    webhooks: webhookRules(config),
     types: SHIPPED_TYPES,
     version: await packageVersion(),
     logger,
@@ -65,6 +66,11 @@ export async function runApi(config: Config, telemetry: ApiTelemetry): Promise<v
   health.addCheck('start', () => Promise.resolve());
   health.addCheck('postgresql', () => api.checkLedger());
   shutdown.add('readiness', () => health.drain());
+}
+
+/** The secret itself is the controller's affair; here it only counts that there is one. */
+function webhookRules({ webhooks: { allowPrivate, secret } }: Config): WebhookRules {
+  return { allowInsecure: allowPrivate, allowPrivate, canSign: secret !== '' };
 }
 
 async function packageVersion(): Promise<string> {

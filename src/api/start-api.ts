@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { JobType } from '../core/job-type.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import { JobAcceptor } from '../ledger/accept.ts';
 import { API_KEY_SCOPES, findApiKey } from '../ledger/api-keys.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
@@ -31,7 +31,7 @@ export interface ApiOptions {
   auth: 'keys' | 'off';
   rateLimit: RateLimit;
   limits: ApiLimits;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   types: readonly JobType[];
   version: string;
   logger: Logger;

@@ -1,16 +1,17 @@
 import { hash } from 'node:crypto';
+import { canonicalJson } from '../core/canonical-json.ts';
 import type { Clock } from '../core/clock.ts';
 import { uuidv7 } from '../core/ids.ts';
 import { type JobBlob, MAX_RUN_AT_AHEAD_MS, type NewJob, type UniqueKey } from '../core/job.ts';
-import type { KnownType, TypeLookup } from '../core/known-type.ts';
-import { refuseWebhookUrl, type WebhookPolicy } from '../core/webhook-url.ts';
+import { type KnownType, refuseWithoutUpload, type TypeLookup } from '../core/known-type.ts';
+import { refuseWebhook, type WebhookRules } from '../core/webhook-url.ts';
 import { invalidInput, type ProblemError } from './problem.ts';
 import type { JobRequest } from './schemas.ts';
 
 export interface SubmissionContext {
   namespace: string;
   types: TypeLookup;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   clock: Clock;
   traceparent: string | null;
 }
@@ -32,6 +33,9 @@ export async function toNewJob(
   const found = context.types.get(context.namespace, request.type);
   const type = found instanceof Promise ? await found : found;
   if (type === null) throw invalidInput({ pointer: `${base}/type`, detail: 'there is no such job type' });
+  const { blobs = [] } = extras;
+  const fileless = blobs.length === 0 ? refuseWithoutUpload(type, `${base}/type`) : null;
+  if (fileless !== null) throw invalidInput(fileless);
   const errors: ProblemError[] = [];
   const runAtMs = toRunAtMs(request.runAt, context.clock.now(), base, errors);
   const webhook = checkWebhook(request.webhook, context.webhooks, base, errors);
@@ -55,7 +59,7 @@ export async function toNewJob(
     webhook,
     traceparent: context.traceparent,
     resource: null,
-    blobs: extras.blobs ?? [],
+    blobs,
     uniqueKey: extras.uniqueKey ?? null,
   };
 }
@@ -80,13 +84,13 @@ function toRunAtMs(
 
 function checkWebhook(
   webhook: JobRequest['webhook'],
-  policy: WebhookPolicy,
+  rules: WebhookRules,
   base: string,
   errors: ProblemError[],
 ): { url: string } | null {
   if (webhook === undefined) return null;
-  const refusal = refuseWebhookUrl(webhook.url, policy);
-  if (refusal !== null) errors.push({ pointer: `${base}/webhook/url`, detail: refusal });
+  const refusal = refuseWebhook(webhook, rules, `${base}/webhook`);
+  if (refusal !== null) errors.push(refusal);
   return { url: webhook.url };
 }
 
@@ -120,14 +124,4 @@ export function toIdempotencyKey(header: string | undefined, body: unknown): Uni
     bodySha256: hash('sha256', canonicalJson(body)),
     ttlSeconds: IDEMPOTENCY_TTL_SECONDS,
   };
-}
-
-/** JSON with the keys of every object in order: equal for equal values. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value)
-    .filter(([, child]) => child !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, child]) => `${JSON.stringify(key)}:${canonicalJson(child)}`).join(',')}}`;
 }

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -20,6 +19,7 @@ import { putJobType } from '../ledger/job-types.ts';
 import { putPool } from '../ledger/pools.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
+import { createTable } from './table.ts';
 
 /** A mistake of the caller. */
 class UsageError extends Error {
@@ -103,7 +103,7 @@ function addApiKeyCommands(program: Command): void {
     .command('list')
     .description('list keys; their secrets are not known')
     .action(async () => {
-      const table = new Table({ head: ['ID', 'NAME', 'NAMESPACE', 'SCOPES', 'EXPIRES', 'REVOKED'] });
+      const table = createTable(['ID', 'NAME', 'NAMESPACE', 'SCOPES', 'EXPIRES', 'REVOKED']);
       for (const key of await withLedger(listApiKeys)) {
         const day = (ms: number | null) => (ms === null ? '' : new Date(ms).toISOString().slice(0, 10));
         table.push([
@@ -127,7 +127,7 @@ function addApiKeyCommands(program: Command): void {
 }
 
 function renderFindings(findings: readonly Finding[]): string {
-  const table = new Table({ head: ['INVARIANT', 'WHAT', 'VERDICT', 'CHECKED', 'BROKEN'] });
+  const table = createTable(['INVARIANT', 'WHAT', 'VERDICT', 'CHECKED', 'BROKEN']);
   for (const { invariant, what, verdict, checked, broken } of findings) {
     table.push([invariant, what, verdict, String(checked), String(broken)]);
   }

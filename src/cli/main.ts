@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { ConfigError } from '../config/config.ts';
 import { addAdminCommands } from './admin-commands.ts';
@@ -7,6 +7,8 @@ import { addProcessCommands } from './process-commands.ts';
 
 /** A mistake of the caller: shown without a stack. */
 const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
+
+const manifest = new URL('../../package.json', import.meta.url);
 
 // A signal that process 1 of a container has no handler for is ignored by the kernel. Once a process has begun its own
 // orderly shutdown, that one decides.
@@ -23,6 +25,7 @@ const program = new Command('longshore')
   .description(
     'Runs jobs that come over REST, by kubectl or by a schedule, on a queue, and loses none of them.',
   )
+  .version((JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version)
   .showHelpAfterError('Run with --help to see what is possible.')
   .configureHelp({ sortSubcommands: false });
 

@@ -99,7 +99,8 @@ export const webhooks = z.object({
   }),
   secret: text({
     env: 'LONGSHORE_WEBHOOK_SECRET',
-    description: 'Key of the HMAC-SHA256 signature of webhooks.',
+    description:
+      'Key of the HMAC-SHA256 signature of webhooks; of API and controller. Not set: jobs with a webhook are refused.',
     secret: true,
     pattern: /^.{16,}$/s,
     allowed: 'at least 16 characters',

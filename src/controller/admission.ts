@@ -46,7 +46,7 @@ export class Admission {
   }
 
   /** Admits as much as there is room for. Answers how many jobs were admitted. */
-  async runOnce(): Promise<number> {
+  async runOnce(signal: AbortSignal): Promise<number> {
     const { db, window, windowSize } = this.#options;
     await releaseDelayed(db, 1_000);
     const served = await this.#readServed();
@@ -73,9 +73,9 @@ export class Admission {
           }),
         };
       });
-      allotments.push(...(await this.#allot(namespace, ofWindow, demands)));
+      allotments.push(...(await this.#allot(namespace, { uses: ofWindow, demands }, signal)));
     }
-    const admitted = await window.admit(allotments);
+    const admitted = await window.admit(allotments, signal);
     for (const { namespace, type, count } of allotments)
       this.#departures.arrived(keyOf({ namespace, type }), count);
     return admitted;
@@ -83,18 +83,18 @@ export class Admission {
 
   async #allot(
     namespace: string,
-    ofWindow: readonly WindowUse[],
-    demands: readonly PlacedDemand[],
+    { uses, demands }: { uses: readonly WindowUse[]; demands: readonly PlacedDemand[] },
+    signal: AbortSignal,
   ): Promise<Allotment[]> {
     const { window, windowSize: size } = this.#options;
-    const used = ofWindow.reduce((sum, use) => sum + use.live, 0);
-    const open = ofWindow.reduce((sum, use) => sum + use.open, 0);
+    const used = uses.reduce((sum, use) => sum + use.live, 0);
+    const open = uses.reduce((sum, use) => sum + use.open, 0);
     const wanted = demands.reduce((sum, d) => sum + Math.max(0, Math.min(d.waiting, d.share - d.open)), 0);
     const missing = (places: number) =>
       places === 0 ? 0 : Math.max(0, used + places + reservedPlaces(size) - size);
     // Applied QueueJobs that have finished stay as long as half of the window works.
     const least = missing(Math.min(wanted, Math.max(0, Math.floor(size / 2) - open)));
-    const freed = missing(wanted) > 0 ? await window.makeRoom(namespace, missing(wanted), least) : 0;
+    const freed = missing(wanted) > 0 ? await window.makeRoom(namespace, missing(wanted), least, signal) : 0;
     const plan = planAdmission({ size, used: used - freed }, demands);
     return demands.flatMap(({ type, placed, share, open }) => {
       const places = plan.get(type) ?? 0;

@@ -1,7 +1,7 @@
 import { QUEUE_JOB_REASONS, type QueueJob } from '../core/kinds/queue-job.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import { judgeQueueJob, type Refusal, specSha256 } from '../core/queue-job-adoption.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import type { ObjectStore } from '../kube/store.ts';
 import type { Database } from '../ledger/database.ts';
 import { adoptJob } from '../ledger/projections.ts';
@@ -13,7 +13,7 @@ export interface AdopterOptions {
   store: ObjectStore<QueueJob>;
   writer: QueueJobWriter;
   types: TypeLookup;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   /** How long an unknown type may become known: a pool that is applied together with its jobs. Defaults to 30 s. */
   unknownTypeGraceMs?: number;
 }
@@ -56,7 +56,7 @@ export class Adopter {
     });
     if (accepted.outcome !== 'conflict' || key === undefined)
       return { outcome: 'adopted', jobId: accepted.jobId };
-    const message = `/spec/idempotencyKey belongs to job ${accepted.jobId}, which was described differently`;
+    const message = `/spec/idempotencyKey: belongs to job ${accepted.jobId}, which was described differently`;
     return { outcome: 'refused', refusal: { reason: QUEUE_JOB_REASONS.idempotencyKeyConflict, message } };
   }
 
@@ -64,7 +64,7 @@ export class Adopter {
     const ageMs = nowMs - (Date.parse(object.metadata.creationTimestamp ?? '') || 0);
     if (ageMs < this.#graceMs)
       return { outcome: 'later', againInMs: Math.min(2_000, this.#graceMs - ageMs + 10) };
-    const message = `/spec/type there is no job type "${object.spec.type}" in namespace ${object.metadata.namespace}`;
+    const message = `/spec/type: there is no job type "${object.spec.type}" in namespace ${object.metadata.namespace}`;
     return { outcome: 'refused', refusal: { reason: QUEUE_JOB_REASONS.invalidSpec, message } };
   }
 }

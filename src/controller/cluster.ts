@@ -1,7 +1,7 @@
 import { QUEUE_JOB, type QueueJob } from '../core/kinds/queue-job.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ReconcileLoop } from '../kube/reconcile-loop.ts';
 import { Reflector, type ReflectorEvent } from '../kube/reflector.ts';
@@ -28,7 +28,7 @@ export interface ClusterOptions {
   dispatcher: Dispatcher;
   listener: LedgerListener;
   types: TypeLookup;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   logger: Logger;
   /** What WorkerPools are made with; they are left alone when absent. */
   pools?: PoolOptions;
@@ -159,10 +159,12 @@ export class Cluster {
     listener.on('changes', onChanges);
     const services = [
       this.#service('served-types', 2_000, async () => ({ types: await served.refresh() })),
-      this.#service('queue-job-expiry', this.#options.expiryMs ?? 5_000, async () => ({
-        deleted: await this.window.expire(),
+      this.#service('queue-job-expiry', this.#options.expiryMs ?? 5_000, async (signal) => ({
+        deleted: await this.window.expire(signal),
       })),
-      this.#service('queue-job-resync', this.#options.resyncMs ?? 60_000, () => this.#resync(queue)),
+      this.#service('queue-job-resync', this.#options.resyncMs ?? 60_000, (signal) =>
+        this.#resync(queue, signal),
+      ),
     ];
     const onConnected = () => services.at(-1)?.wake();
     listener.on('connected', onConnected);
@@ -199,7 +201,7 @@ export class Cluster {
   }
 
   /** Looks at every QueueJob, and at every job that should have one: repairs whatever was lost in either direction. */
-  async #resync(queue: WorkQueue): Promise<{ objects: number; missing: number }> {
+  async #resync(queue: WorkQueue, signal: AbortSignal): Promise<{ objects: number; missing: number }> {
     for (const key of this.#store.keys()) queue.add(key);
     let missing = 0;
     let afterId: string | null = null;
@@ -213,12 +215,16 @@ export class Cluster {
         const key = refKey(job.resource ?? { namespace: job.namespace, name: job.id });
         queue.addAfter(key, Math.max(0, Math.min(MADE_WITHIN_MS, MADE_WITHIN_MS - ageMs)));
       }
-      if (jobs.length < PAGE) return { objects: this.#store.size, missing };
+      if (jobs.length < PAGE || signal.aborted) return { objects: this.#store.size, missing };
       afterId = jobs.at(-1)?.id ?? null;
     }
   }
 
-  #service(name: string, intervalMs: number, runOnce: () => Promise<object>): PeriodicService {
+  #service(
+    name: string,
+    intervalMs: number,
+    runOnce: (signal: AbortSignal) => Promise<object>,
+  ): PeriodicService {
     const { logger, onRound } = this.#options;
     return new PeriodicService({
       name,

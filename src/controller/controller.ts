@@ -47,14 +47,19 @@ export class Controller {
       window,
       ...(options.windowSize === undefined ? {} : { windowSize: options.windowSize }),
     });
-    this.#admission = this.#service('admission', ADMISSION_INTERVAL_MS, ADMISSION_PAUSE_MS, async () => ({
-      admitted: await admission.runOnce(),
-      dispatched: await dispatcher.dispatch(),
-      nextDueMs: await this.#wakeWhenDue(),
-    }));
+    this.#admission = this.#service(
+      'admission',
+      ADMISSION_INTERVAL_MS,
+      ADMISSION_PAUSE_MS,
+      async (signal) => ({
+        admitted: await admission.runOnce(signal),
+        dispatched: await dispatcher.dispatch(),
+        nextDueMs: await this.#wakeWhenDue(),
+      }),
+    );
     this.#services = [
       this.#admission,
-      this.#service('recovery', 1_000, 0, () => recover({ db, leaseSeconds, logger })),
+      this.#service('recovery', 1_000, 0, (signal) => recover({ db, leaseSeconds, logger }, signal)),
       this.#service('resync', 5_000, 0, async () => ({ enqueued: await dispatcher.resync() })),
       this.#service('epoch', 500, 0, () => this.#checkEpoch()),
       ...(options.services ?? []),
@@ -94,7 +99,7 @@ export class Controller {
     name: string,
     intervalMs: number,
     minPauseMs: number,
-    runOnce: () => Promise<object>,
+    runOnce: (signal: AbortSignal) => Promise<object>,
   ): PeriodicService {
     return new PeriodicService({
       name,

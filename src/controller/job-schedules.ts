@@ -10,7 +10,7 @@ import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
 import { nextFire } from '../core/schedule.ts';
 import { readSchedule } from '../core/schedule-spec.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isConflict, isNotFound } from '../kube/kube-api-error.ts';
 import { type ReconcileContext, ReconcileLoop, type ReconcileResult } from '../kube/reconcile-loop.ts';
@@ -29,7 +29,7 @@ export interface JobSchedulesOptions {
   db: Database;
   window: KubernetesWindow;
   types: TypeLookup;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   logger: Logger;
   /** All namespaces when absent. */
   namespace?: string;
@@ -133,7 +133,7 @@ export class JobSchedules {
       schedule === null ? null : { ...schedule, active: await countActive(db, namespace, name) };
     const refusal = 'refusal' in outcome ? outcome.refusal : null;
     await this.#writeStatus(object, { refusal, facts }, signal);
-    await this.#keepHistory(object, namespace, name);
+    await this.#keepHistory(object, namespace, name, signal);
     return this.#nextLook(refusal, schedule);
   }
 
@@ -189,12 +189,18 @@ export class JobSchedules {
     }
   }
 
-  async #keepHistory({ spec }: JobSchedule, namespace: string, name: string): Promise<void> {
+  async #keepHistory(
+    { spec }: JobSchedule,
+    namespace: string,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { succeeded, failed } = spec.historyLimits ?? {};
     if (succeeded === undefined && failed === undefined) return;
     await this.#options.window.keepHistory(
       { namespace, name },
       { succeeded: succeeded ?? ALL, failed: failed ?? ALL },
+      signal,
     );
   }
 

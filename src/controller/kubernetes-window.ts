@@ -29,27 +29,28 @@ export class KubernetesWindow implements Window {
     this.#options = options;
   }
 
-  async admit(allotments: readonly Allotment[]): Promise<number> {
+  async admit(allotments: readonly Allotment[], signal: AbortSignal): Promise<number> {
     const { db, writer, onUndone } = this.#options;
     const jobs = await admitJobs(db, allotments, { dispatch: false });
-    const failed = new Set(await writer.create(jobs.map((job) => job.id)));
+    const ids = jobs.map(({ id }) => id);
+    const failed = new Set(await writer.create(ids, signal));
     const undone = jobs.filter(({ id }) => failed.has(id));
     if (undone.length > 0) onUndone(undone.map(({ id, namespace }) => refKey({ namespace, name: id })));
     return jobs.length;
   }
 
-  async makeRoom(namespace: string, wanted: number, least: number): Promise<number> {
+  async makeRoom(namespace: string, wanted: number, least: number, signal: AbortSignal): Promise<number> {
     const released = await releaseFinished(this.#options.db, { namespace, wanted, least });
-    await this.#delete(released);
+    await this.#delete(released, signal);
     return released.length;
   }
 
   /** Deletes the QueueJobs of finished jobs whose time is up. Answers how many. */
-  async expire(): Promise<number> {
+  async expire(signal: AbortSignal): Promise<number> {
     let total = 0;
     for (;;) {
       const released = await releaseExpired(this.#options.db, EXPIRY_BATCH);
-      await this.#delete(released);
+      await this.#delete(released, signal);
       total += released.length;
       if (released.length < EXPIRY_BATCH) return total;
     }
@@ -59,14 +60,15 @@ export class KubernetesWindow implements Window {
   async keepHistory(
     schedule: { namespace: string; name: string },
     keep: { succeeded: number; failed: number },
+    signal: AbortSignal,
   ): Promise<number> {
     const released = await releaseHistory(this.#options.db, schedule, keep);
-    await this.#delete(released);
+    await this.#delete(released, signal);
     return released.length;
   }
 
   /** What is not in the store yet is deleted when it comes up: the ledger says that it shows nothing. */
-  async #delete(released: readonly ReleasedJob[]): Promise<void> {
+  async #delete(released: readonly ReleasedJob[], signal: AbortSignal): Promise<void> {
     const objects = released.flatMap(({ objectNamespace, objectName, objectUid }) => {
       const object = this.#options.store.get(refKey({ namespace: objectNamespace, name: objectName }));
       return object !== undefined && (objectUid === null || object.metadata.uid === objectUid)
@@ -74,7 +76,7 @@ export class KubernetesWindow implements Window {
         : [];
     });
     try {
-      await this.#options.writer.delete(objects);
+      await this.#options.writer.delete(objects, signal);
     } catch (error) {
       this.#options.onUndone(objects.map(objectKey));
       throw error;

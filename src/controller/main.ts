@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { systemClock } from '../core/clock.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
-import type { WebhookPolicy } from '../core/webhook-url.ts';
+import type { WebhookRules } from '../core/webhook-url.ts';
 import { createKubeClient, type KubeClient } from '../kube/client.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
 import { findJobType } from '../ledger/job-types.ts';
@@ -28,6 +28,7 @@ import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
 import { type PoolSurroundings, readPoolSettings } from './pools/settings.ts';
 import type { PoolOptions } from './pools/worker-pools.ts';
 import { startScaler } from './scaler.ts';
+import type { WebhookSettings } from './webhooks.ts';
 
 /** Connections to the API server for calls: as many as QueueJobs are made at once. */
 const KUBE_CONNECTIONS = 16;
@@ -99,7 +100,7 @@ export async function runController(config: Config): Promise<void> {
       clock: systemClock,
       types,
       retention: config.retention,
-      webhooks: { secrets: secretsOf(config), policy: webhookPolicy(config) },
+      webhooks: webhookSettings(base),
       leaseSeconds: config.worker.leaseSeconds,
       windowSize: config.controller.window,
       onRound: metrics.onRound,
@@ -133,8 +134,17 @@ function createTypes(db: Database): TypeCatalogue {
   });
 }
 
-function webhookPolicy({ webhooks: { allowPrivate } }: Config): WebhookPolicy {
-  return { allowInsecure: allowPrivate, allowPrivate };
+function webhookRules(config: Config): WebhookRules {
+  const { allowPrivate } = config.webhooks;
+  return { allowInsecure: allowPrivate, allowPrivate, canSign: secretsOf(config).length > 0 };
+}
+
+/** Without a secret nobody can ask for a webhook; those that were asked for before wait for it. */
+function webhookSettings({ config, logger }: Base): WebhookSettings {
+  const secrets = secretsOf(config);
+  if (secrets.length === 0)
+    logger.warn({ variable: 'LONGSHORE_WEBHOOK_SECRET' }, 'Found no secret: jobs with a webhook are refused');
+  return { secrets, policy: webhookRules(config) };
 }
 
 /** The secret, or while it is exchanged the new and the old one, with a comma between them. */
@@ -162,7 +172,7 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
     dispatcher,
     listener,
     types: createTypes(db),
-    webhooks: webhookPolicy(config),
+    webhooks: webhookRules(config),
     logger,
     pools: poolOptions(config, db),
     ...(watchNamespace === '' ? {} : { namespace: watchNamespace }),

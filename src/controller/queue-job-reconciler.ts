@@ -146,18 +146,18 @@ export class QueueJobReconciler {
 
   async #changeObject(action: QueueJobAction, object: QueueJob, { shown, signal }: Run): Promise<void> {
     const { writer, store } = this.#options;
-    if (action.do === 'delete') await writer.delete([object]);
+    if (action.do === 'delete') await writer.delete([object], signal);
     else if (action.do === 'removeFinalizer') await writer.removeFinalizer(object, signal);
     else if (action.do === 'mark' && shown !== null)
       store.upsert(await writer.mark(object, shown.job.id, signal));
   }
 
-  async #create({ shown }: Run): Promise<number> {
+  async #create({ shown, signal }: Run): Promise<number> {
     const id = shown?.job.id;
     if (id === undefined) return Number.POSITIVE_INFINITY;
     // Cancelled or finished meanwhile: nothing is left to show.
     const projected = await markProjected(this.#options.db, [id]);
-    const failed = await this.#options.writer.create(projected);
+    const failed = await this.#options.writer.create(projected, signal);
     return failed.length > 0 ? RECREATE_MS : Number.POSITIVE_INFINITY;
   }
 

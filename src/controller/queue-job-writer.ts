@@ -42,20 +42,20 @@ export class QueueJobWriter {
 
   /**
    * Makes the QueueJobs of jobs; one that is there already is fine, and an applied job needs none. Answers the ids of the jobs that have none now.
-   * Jobs of a namespace that is gone are cancelled.
+   * Jobs of a namespace that is gone are cancelled. Once the signal aborts the rest is left out, and answered as such.
    */
-  async create(ids: readonly string[]): Promise<string[]> {
+  async create(ids: readonly string[], signal: AbortSignal): Promise<string[]> {
     const failed: string[] = [];
     let isAway = false;
     for (let start = 0; start < ids.length; start += BATCH) {
       const batch = ids.slice(start, start + BATCH);
-      if (isAway) {
+      if (isAway || signal.aborted) {
         failed.push(...batch);
         continue;
       }
       const sources = await readManifestSources(this.#options.db, batch);
       await forEachLimited(sources, CONCURRENT_CALLS, async (source) => {
-        const outcome = isAway ? 'away' : await this.#createOne(source);
+        const outcome = isAway ? 'away' : await this.#createOne(source, signal);
         if (outcome === 'away') isAway = true;
         if (outcome !== 'made') failed.push(source.id);
       });
@@ -64,15 +64,22 @@ export class QueueJobWriter {
   }
 
   /** A job whose QueueJob is refused goes on all the same; an API server that is away is not asked for the next one. */
-  async #createOne(source: ManifestSource & { isLarge: boolean }): Promise<'made' | 'refused' | 'away'> {
+  async #createOne(
+    source: ManifestSource & { isLarge: boolean },
+    signal: AbortSignal,
+  ): Promise<'made' | 'refused' | 'away'> {
     const { client, db, logger } = this.#options;
     const input = source.isLarge ? await readInput(db, source.id) : source.input;
     try {
-      await client.create<QueueJob>(QUEUE_JOB, toQueueJob({ ...source, input }, Date.now()));
+      await client.create<QueueJob>(QUEUE_JOB, toQueueJob({ ...source, input }, Date.now()), { signal });
       return 'made';
     } catch (error) {
+      if (signal.aborted) return 'away';
       if (isAlreadyExists(error)) return 'made';
-      if ((isNotFound(error) || isForbidden(error)) && (await this.#isNamespaceGone(source.namespace))) {
+      if (
+        (isNotFound(error) || isForbidden(error)) &&
+        (await this.#isNamespaceGone(source.namespace, signal))
+      ) {
         logger.warn(
           { job_id: source.id, namespace: source.namespace },
           'Cancelled a job whose namespace is gone',
@@ -89,9 +96,9 @@ export class QueueJobWriter {
     }
   }
 
-  async #isNamespaceGone(name: string): Promise<boolean> {
+  async #isNamespaceGone(name: string, signal: AbortSignal): Promise<boolean> {
     try {
-      const found = await this.#options.client.get<KubeObject>(NAMESPACE, { name });
+      const found = await this.#options.client.get<KubeObject>(NAMESPACE, { name }, { signal });
       return found.metadata.deletionTimestamp !== undefined;
     } catch (error) {
       return isNotFound(error);
@@ -99,14 +106,14 @@ export class QueueJobWriter {
   }
 
   /** Deletes objects; one that is gone is fine. Rejects with the first failure: the others may not have been asked for. */
-  async delete(objects: readonly QueueJob[]): Promise<void> {
+  async delete(objects: readonly QueueJob[], signal: AbortSignal): Promise<void> {
     await forEachLimited(objects, CONCURRENT_CALLS, async ({ metadata }) => {
       const { uid = '' } = metadata;
       // The store shows it for a while: neither it nor whoever comes to the same conclusion asks twice.
       if (this.#deleted.has(uid)) return;
       this.#deleted.add(uid);
       try {
-        await this.#options.client.delete(QUEUE_JOB, metadata, { uid });
+        await this.#options.client.delete(QUEUE_JOB, metadata, { uid, signal });
       } catch (error) {
         if (isNotFound(error)) return;
         // A conflict, too: it says that nothing was deleted, not that the object is another one by now.

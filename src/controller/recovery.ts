@@ -8,13 +8,12 @@ export const MAX_INTERRUPTIONS = 5;
 const BATCH = 500;
 
 /** Reopens jobs whose workers are gone, in bounded batches. Any replica may run it at any time. */
-export async function recover(options: {
-  db: Database;
-  leaseSeconds: number;
-  logger: Logger;
-}): Promise<{ recovered: number }> {
+export async function recover(
+  options: { db: Database; leaseSeconds: number; logger: Logger },
+  signal?: AbortSignal,
+): Promise<{ recovered: number }> {
   let recovered = 0;
-  for (;;) {
+  while (signal?.aborted !== true) {
     const jobs = await recoverLeases(options.db, {
       leaseSeconds: options.leaseSeconds,
       maxInterruptions: MAX_INTERRUPTIONS,
@@ -24,6 +23,7 @@ export async function recover(options: {
     for (const { jobId, outcome } of jobs) {
       options.logger.info({ job_id: jobId, outcome }, 'Recovered a job whose lease had expired');
     }
-    if (jobs.length < BATCH) return { recovered };
+    if (jobs.length < BATCH) break;
   }
+  return { recovered };
 }

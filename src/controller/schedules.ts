@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { NewJob } from '../core/job.ts';
-import type { TypeLookup } from '../core/known-type.ts';
+import { type InputMistake, refuseWithoutUpload, type TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
 import { dueFires, nextFire } from '../core/schedule.ts';
 import { readSchedule, type SchedulePlan } from '../core/schedule-spec.ts';
@@ -138,10 +138,12 @@ async function readTemplate(
 ): Promise<JobBase | { refusal: string }> {
   const type = await types.get(namespace, job.type);
   if (type === null) return { refusal: 'UnknownType: there is no such job type' };
+  const fileless = refuseWithoutUpload(type, '/job/type');
+  if (fileless !== null) return { refusal: refusedAs(fileless) };
   const checked = type.checkInput(job.input, '/job/input');
   if ('errors' in checked) {
-    const [mistake] = checked.errors;
-    return { refusal: `InvalidInput: ${mistake?.pointer ?? '/job/input'} ${mistake?.detail ?? ''}`.trim() };
+    const [mistake = { pointer: '/job/input', detail: 'is refused' }] = checked.errors;
+    return { refusal: refusedAs(mistake) };
   }
   const { defaults } = type;
   return {
@@ -175,6 +177,10 @@ function toJob(schedule: DueSchedule, template: JobBase, fireAtMs: number): NewJ
     // The key alone says what the job stands for: a template that was edited meanwhile makes no second one.
     uniqueKey: { scope: 'fire', key, bodySha256: hash('sha256', key), ttlSeconds: FIRE_KEY_TTL_SECONDS },
   };
+}
+
+function refusedAs({ pointer, detail }: InputMistake): string {
+  return `InvalidInput: ${pointer} ${detail}`;
 }
 
 function failed(fireAtMs: number, detail: string): Fire {

@@ -55,6 +55,12 @@ export interface HandlerResponse {
  */
 export type TakeBudget = (budget: BudgetRequest) => Promise<void>;
 
+/**
+ * Tells that a provider asks for a pause (429 with `Retry-After`, a ban): until it is over, an hour at most, `takeBudget`
+ * lets nobody through, whatever the worker, and jobs wait in the ledger. Never rejects: the call's own error counts.
+ */
+export type PauseBudget = (name: string, forMs: number) => Promise<void>;
+
 export interface BudgetRequest {
   /** Name of the provider, such as `etherscan`. */
   name: string;
@@ -82,6 +88,7 @@ export interface HandlerContext<Input = unknown> {
   readonly blobs: JobBlobs;
   readonly fetch: HandlerFetch;
   readonly takeBudget: TakeBudget;
+  readonly pauseBudget: PauseBudget;
   /** Tells how far the job is; cheap, sent at most once a second. `fraction` is 0…1. */
   progress(fraction: number, message?: string): void;
 }

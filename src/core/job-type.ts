@@ -32,6 +32,8 @@ export interface JobType<Input extends z.ZodType = z.ZodType, Result extends z.Z
   result: Result;
   defaults: JobTypeDefaults;
   limits: JobTypeLimits;
+  /** The one request that brings the file which jobs of this type need; null when they need none. */
+  upload: string | null;
 }
 
 export const DEFAULT_JOB_TYPE_DEFAULTS: JobTypeDefaults = {
@@ -56,6 +58,7 @@ export interface JobTypeDefinition<Input extends z.ZodType, Result extends z.Zod
   result: Result;
   defaults?: Partial<JobTypeDefaults>;
   limits?: Partial<JobTypeLimits>;
+  upload?: string;
 }
 
 /** Declares a type, filling in defaults. Throws a `TypeError` for a name that Kubernetes would refuse. */
@@ -71,5 +74,6 @@ export function defineJobType<Input extends z.ZodType, Result extends z.ZodType>
     ...definition,
     defaults: { ...DEFAULT_JOB_TYPE_DEFAULTS, ...definition.defaults },
     limits: { maxRunning: null, rate: null, ...definition.limits },
+    upload: definition.upload ?? null,
   });
 }

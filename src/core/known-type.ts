@@ -1,4 +1,4 @@
-import type { JobTypeDefaults } from './job-type.ts';
+import type { JobType, JobTypeDefaults } from './job-type.ts';
 
 /** What is wrong with an input, and where, as a JSON pointer. */
 export interface InputMistake {
@@ -10,8 +10,14 @@ export interface InputMistake {
 export interface KnownType {
   name: string;
   defaults: JobTypeDefaults;
+  upload: JobType['upload'];
   /** The input with the schema's defaults filled in, or what is wrong with it (pointers begin with `base`). */
   checkInput(input: unknown, base: string): { input: unknown } | { errors: InputMistake[] };
+}
+
+/** Why a job of this type cannot be without a file; null when the type needs none. */
+export function refuseWithoutUpload({ upload }: KnownType, pointer: string): InputMistake | null {
+  return upload === null ? null : { pointer, detail: `needs a file, which ${upload} brings` };
 }
 
 /** The types that a namespace may use. */

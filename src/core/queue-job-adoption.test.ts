@@ -1,7 +1,58 @@
 import { expect, it } from 'vitest';
 import { forEachLimited } from './for-each-limited.ts';
 import { isUuid, uuidv7Floor } from './ids.ts';
-import { adoptedJobId, specSha256 } from './queue-job-adoption.ts';
+import { DEFAULT_JOB_TYPE_DEFAULTS } from './job-type.ts';
+import type { QueueJobSpec } from './kinds/queue-job.ts';
+import type { KnownType } from './known-type.ts';
+import { adoptedJobId, judgeQueueJob, specSha256 } from './queue-job-adoption.ts';
+
+const anyInput: KnownType = {
+  name: 'echo',
+  defaults: DEFAULT_JOB_TYPE_DEFAULTS,
+  upload: null,
+  checkInput: (input) => ({ input }),
+};
+const webhooks = { allowInsecure: false, allowPrivate: false, canSign: true };
+
+function refusalOf(spec: Partial<QueueJobSpec>, context: { type?: KnownType; canSign?: boolean } = {}) {
+  const { type = anyInput, canSign = true } = context;
+  const object = {
+    apiVersion: 'longshore.dev/v1alpha1',
+    kind: 'QueueJob',
+    metadata: { name: 'one', namespace: 'default', uid: 'uid-1' },
+    spec: { type: type.name, ...spec },
+  } as const;
+  const judged = judgeQueueJob(object, { type, webhooks: { ...webhooks, canSign }, nowMs: 0 });
+  return 'refusal' in judged ? judged.refusal : null;
+}
+
+it('a refusal lists the places, each with one colon before what is wrong there', () => {
+  const errors = [
+    { pointer: '/spec/input/width', detail: 'expected number to be <=16383' },
+    { pointer: '/spec/input/foo', detail: 'is not known here' },
+  ];
+  expect(refusalOf({}, { type: { ...anyInput, checkInput: () => ({ errors }) } })).toEqual({
+    reason: 'InvalidInput',
+    message: '/spec/input/width: expected number to be <=16383; /spec/input/foo: is not known here',
+  });
+  expect(refusalOf({})).toBeNull();
+});
+
+it('a type that works on a file is refused: an applied object has none', () => {
+  expect(refusalOf({}, { type: { ...anyInput, upload: 'POST /v1/files' } })).toEqual({
+    reason: 'InvalidInput',
+    message: '/spec/type: needs a file, which POST /v1/files brings',
+  });
+});
+
+it('a webhook is refused where nothing could sign it', () => {
+  const webhook = { url: 'https://example.com/' };
+  expect(refusalOf({ webhook })).toBeNull();
+  expect(refusalOf({ webhook }, { canSign: false })).toEqual({
+    reason: 'InvalidSpec',
+    message: '/spec/webhook: cannot be signed, since LONGSHORE_WEBHOOK_SECRET is not set',
+  });
+});
 
 it('an adopted job has the same id whoever adopts it: a UUIDv7 of the creation', () => {
   const atMs = 1_800_000_000_000;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.ts';
 import { MAX_RUN_AT_AHEAD_MS, type NewJob } from './job.ts';
 import { findUnsafeJson } from './json-safety.ts';
 import { ANNOTATIONS } from './kinds/meta.ts';
@@ -9,8 +10,8 @@ import {
   type QueueJobReason,
   type QueueJobSpec,
 } from './kinds/queue-job.ts';
-import type { InputMistake, KnownType } from './known-type.ts';
-import { refuseWebhookUrl, type WebhookPolicy } from './webhook-url.ts';
+import { type InputMistake, type KnownType, refuseWithoutUpload } from './known-type.ts';
+import { refuseWebhook, type WebhookRules } from './webhook-url.ts';
 
 /** Why an applied QueueJob is refused for good. */
 export interface Refusal {
@@ -20,7 +21,7 @@ export interface Refusal {
 
 export interface AdoptionContext {
   type: KnownType;
-  webhooks: WebhookPolicy;
+  webhooks: WebhookRules;
   nowMs: number;
 }
 
@@ -47,16 +48,6 @@ export function specSha256(spec: QueueJobSpec): string {
   return createHash('sha256').update(canonicalJson(rest)).digest('hex');
 }
 
-/** JSON with the keys of every object in order: equal for equal values. */
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value)
-    .filter(([, child]) => child !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, child]) => `${JSON.stringify(key)}:${canonicalJson(child)}`).join(',')}}`;
-}
-
 /** The job that an applied QueueJob describes, or why it is refused: with everything that is wrong, and where. */
 export function judgeQueueJob(
   object: QueueJob,
@@ -66,6 +57,9 @@ export function judgeQueueJob(
   const refusal = refuseInput(spec) ?? refuseSpec(spec, context);
   if (refusal !== null) return { refusal };
   const { type, nowMs } = context;
+  // Nobody can hand a file over to the API server.
+  const fileless = refuseWithoutUpload(type, '/spec/type');
+  if (fileless !== null) return { refusal: wrong(QUEUE_JOB_REASONS.invalidInput, [fileless]) };
   const unsafe = findUnsafeJson(spec.input, '/spec/input');
   if (unsafe !== null) return { refusal: wrong(QUEUE_JOB_REASONS.invalidInput, [unsafe]) };
   const checked = type.checkInput(spec.input ?? {}, '/spec/input');
@@ -113,7 +107,7 @@ function refuseInput(spec: QueueJobSpec): Refusal | null {
   }
   const bytes = Buffer.byteLength(JSON.stringify(spec.input ?? {}));
   if (bytes <= MAX_INLINE_INPUT_BYTES) return null;
-  const message = `/spec/input has ${bytes} bytes; a QueueJob holds at most ${MAX_INLINE_INPUT_BYTES}: submit it over REST`;
+  const message = `/spec/input: has ${bytes} bytes; a QueueJob holds at most ${MAX_INLINE_INPUT_BYTES}: submit it over REST`;
   return { reason: QUEUE_JOB_REASONS.inputTooLarge, message };
 }
 
@@ -128,13 +122,13 @@ function refuseSpec(spec: QueueJobSpec, { type, webhooks, nowMs }: AdoptionConte
   const runAtMs = spec.runAt === undefined ? nowMs : Date.parse(spec.runAt);
   if (!(runAtMs <= nowMs + MAX_RUN_AT_AHEAD_MS))
     mistakes.push({ pointer: '/spec/runAt', detail: 'must be a time at most a year ahead' });
-  const webhook = spec.webhook === undefined ? null : refuseWebhookUrl(spec.webhook.url, webhooks);
-  if (webhook !== null) mistakes.push({ pointer: '/spec/webhook/url', detail: webhook });
+  const webhook = spec.webhook === undefined ? null : refuseWebhook(spec.webhook, webhooks, '/spec/webhook');
+  if (webhook !== null) mistakes.push(webhook);
   return mistakes.length === 0 ? null : wrong(QUEUE_JOB_REASONS.invalidSpec, mistakes);
 }
 
 function wrong(reason: QueueJobReason, mistakes: readonly InputMistake[]): Refusal {
-  const shown = mistakes.slice(0, MAX_MISTAKES).map(({ pointer, detail }) => `${pointer} ${detail}`);
+  const shown = mistakes.slice(0, MAX_MISTAKES).map(({ pointer, detail }) => `${pointer}: ${detail}`);
   const more = mistakes.length > MAX_MISTAKES ? [`and ${mistakes.length - MAX_MISTAKES} more`] : [];
   return { reason, message: [...shown, ...more].join('; ') };
 }

@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js';
+import type { InputMistake } from './known-type.ts';
 
 export interface WebhookPolicy {
   /** Allows `http:`; for development. */
@@ -7,10 +8,28 @@ export interface WebhookPolicy {
   allowPrivate: boolean;
 }
 
+/** What decides whether a job may ask for a webhook. */
+export interface WebhookRules extends WebhookPolicy {
+  /** Whether there is a secret to sign with; without one nothing could ever be delivered. */
+  canSign: boolean;
+}
+
 const MAX_URL_LENGTH = 2_048;
 
 /** Names that lead into the machine or the cluster whatever DNS says. */
 const PRIVATE_NAME = /(^|\.)(localhost|local|internal|svc|cluster\.local|home\.arpa)$/;
+
+/** Why a job may not have this webhook, and where that is wrong (below `base`), or null. */
+export function refuseWebhook(
+  { url }: { url: string },
+  rules: WebhookRules,
+  base: string,
+): InputMistake | null {
+  if (!rules.canSign)
+    return { pointer: base, detail: 'cannot be signed, since LONGSHORE_WEBHOOK_SECRET is not set' };
+  const detail = refuseWebhookUrl(url, rules);
+  return detail === null ? null : { pointer: `${base}/url`, detail };
+}
 
 /**
  * Why a URL may not be called, or null. It judges what can be seen in the URL; what a name resolves to is judged again

@@ -5,7 +5,7 @@ import { JOB_COLUMNS, type JobRow, toJob } from './job-row.ts';
 /** One job of a namespace, or null. Another namespace's job is null too. */
 export async function getJob(db: Queryable, namespace: string, id: string): Promise<Job | null> {
   const { rows } = await db.query<JobRow>(
-    `/* job */ select ${JOB_COLUMNS} from jobs j where j.id = $1 and j.namespace = $2`,
+    `/* job */ select ${JOB_COLUMNS} from jobs j where j.id = $1 and j.namespace || '' = $2`,
     [id, namespace],
   );
   return rows[0] === undefined ? null : toJob(rows[0]);

@@ -64,7 +64,7 @@ export async function findShownJobs(
      cross join lateral (
        select * from jobs o where o.id = u.job_id
        union all
-       select * from jobs o where u.job_id is null and o.id = k.id and o.namespace = k.namespace and o.resource_uid is null
+       select * from jobs o where u.job_id is null and o.id = k.id and o.namespace || '' = k.namespace and o.resource_uid is null
        union all
        (select * from jobs o where k.uid is null and k.id is null and o.resource_namespace = k.namespace
           and o.resource_name = k.name and o.projected order by o.id desc limit 1)) j`,

@@ -186,6 +186,15 @@ export class WorkerLedger {
     return { granted: row.granted, waitMs: row.wait_ms };
   }
 
+  /** Keeps every worker from a provider for so long, at most an hour; what was granted already is not taken back. */
+  async pauseBudget(name: string, forMs: number): Promise<void> {
+    await this.#db.query('/* budget-pause */ select longshore.pause_budget($1, $2, $3)', [
+      this.#identity.secret,
+      name,
+      forMs,
+    ]);
+  }
+
   /** The whole content of an input blob of the claimed job. */
   async readBlob(
     job: { id: string; lease: number },

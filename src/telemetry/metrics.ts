@@ -93,7 +93,7 @@ export function createJobMetrics(registry: Registry, types: readonly string[]): 
   });
   const finished = new Counter({
     name: 'longshore_jobs_finished_total',
-    help: 'Ended jobs',
+    help: 'Jobs that ended at a worker',
     labelNames: ['type', 'status'],
     registers: [registry],
   });
@@ -157,7 +157,7 @@ export function createLedgerMetrics(registry: Registry, statements: readonly str
   return { batchSize, duration, failures };
 }
 
-export const REFLECTOR_EVENTS = ['list', 'watch', 'gone', 'error', 'silent'] as const;
+export const REFLECTOR_EVENTS = ['list', 'watch', 'gone', 'error'] as const;
 
 /** What keeps the cluster's state in memory: how it restarts, how old its last sign of life is. */
 export function createReflectorMetrics(registry: Registry, kinds: readonly string[]) {
@@ -207,7 +207,7 @@ export function createWorkerMetrics(registry: Registry, types: readonly string[]
   });
   const commits = new Counter({
     name: 'longshore_worker_commits_total',
-    help: 'Ends of attempts',
+    help: 'Ends of deliveries',
     labelNames: ['type', 'outcome'],
     registers: [registry],
   });

@@ -1,7 +1,5 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { startOtlpReceiver } from '../../test/support/otlp-receiver.ts';
 import { createLogger } from './logger.ts';
 import {
   createHttpMetrics,
@@ -65,38 +63,6 @@ test('metrics start at zero and count by class and phase', async () => {
   expect(body).toContain('nodejs_eventloop_lag_p99_seconds');
 });
 
-interface ReceivedSpan {
-  traceId: string;
-  spanId: string;
-  parentSpanId?: string;
-  name: string;
-  status: { code?: number };
-}
-
-/** An OTLP receiver that keeps the spans it was sent. */
-async function startReceiver() {
-  const spans: ReceivedSpan[] = [];
-  const paths = new Set<string | undefined>();
-  const server = createServer(async (request, response) => {
-    let body = '';
-    for await (const chunk of request) body += chunk;
-    paths.add(request.url);
-    const { resourceSpans = [] } = JSON.parse(body) as {
-      resourceSpans?: { scopeSpans: { spans: ReceivedSpan[] }[] }[];
-    };
-    spans.push(...resourceSpans.flatMap((resource) => resource.scopeSpans.flatMap((scope) => scope.spans)));
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    spans,
-    paths,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: () => server.close(),
-  };
-}
-
 test('tracing is off without an endpoint, and work runs all the same', async () => {
   const tracing = await startTracing({ serviceName: 'test', env: {} });
   expect(tracing.enabled).toBe(false);
@@ -105,7 +71,7 @@ test('tracing is off without an endpoint, and work runs all the same', async () 
 });
 
 test('spans are exported as one trace, log lines carry its ids, and a remote parent continues it', async () => {
-  const receiver = await startReceiver();
+  const receiver = await startOtlpReceiver();
   process.env.OTEL_EXPORTER_OTLP_ENDPOINT = receiver.url;
   process.env.OTEL_EXPORTER_OTLP_PROTOCOL = 'http/json';
   const { lines, destination } = capture();

@@ -19,9 +19,12 @@ export function toInputMistakes(issues: readonly z.core.$ZodIssue[], base = ''):
   return [...errors.values()].slice(0, MAX_MISTAKES);
 }
 
+/** What zod begins its sentences with. The place is named before each of ours, and one colon is enough. */
+const HEADING = /^(?:Invalid (?:input|option)|Too (?:big|small)): /;
+
 function detailOf(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
   return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
     ? 'is missing'
-    : issue.message;
+    : issue.message.replace(HEADING, '');
 }

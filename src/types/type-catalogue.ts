@@ -58,6 +58,7 @@ function fromShipped(type: JobType): KnownType {
   return {
     name: type.name,
     defaults: type.defaults,
+    upload: type.upload,
     checkInput: (input, base) => {
       const parsed = type.input.safeParse(input);
       return parsed.success ? { input: parsed.data } : { errors: toInputMistakes(parsed.error.issues, base) };
@@ -70,6 +71,7 @@ function fromStored(stored: UserType, compiler: SchemaCompiler): KnownType {
   return {
     name: stored.name,
     defaults: { ...DEFAULT_JOB_TYPE_DEFAULTS, ...stored.defaults },
+    upload: null,
     checkInput: (input, base) => {
       const errors = validate(input, base);
       return errors.length === 0 ? { input } : { errors };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HandBackError, sanitizeText, TerminalError } from '../core/errors.ts';
-import type { BlobReader, HandlerContext, JobBlobs, TakeBudget } from '../core/handler.ts';
+import type { BlobReader, HandlerContext, JobBlobs, PauseBudget, TakeBudget } from '../core/handler.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { ClaimedJob, InputBlob, WorkerLedger } from '../ledger/worker-ledger.ts';
@@ -39,6 +39,7 @@ export function createHandlerContext(options: HandlerContextOptions): HandlerCon
     blobs: createJobBlobs(options),
     fetch: createHandlerFetch({ signal, tracer: options.tracer }),
     takeBudget: createTakeBudget(ledger, signal),
+    pauseBudget: createPauseBudget(ledger, options.logger),
     progress(fraction, message = '') {
       // One text that PostgreSQL refuses would keep all leases of the worker from being renewed.
       options.onProgress(
@@ -87,5 +88,17 @@ function createTakeBudget(ledger: WorkerLedger, signal: AbortSignal): TakeBudget
     if (!granted)
       throw new HandBackError('BudgetExhausted', `The budget of ${name} is spent for now`, waitMs);
     if (waitMs > 0) await sleep(waitMs, undefined, { signal });
+  };
+}
+
+function createPauseBudget(ledger: WorkerLedger, logger: Logger): PauseBudget {
+  return async (name, forMs) => {
+    if (!(forMs > 0)) return;
+    try {
+      await ledger.pauseBudget(name, forMs);
+      logger.info({ budget: name, for_ms: forMs }, 'Paused the calls to a provider');
+    } catch (error) {
+      logger.warn({ err: error, budget: name }, 'Failed to pause the calls to a provider');
+    }
   };
 }

@@ -18,6 +18,7 @@ export {
   type HandlerFetch,
   type HandlerResponse,
   type JobBlobs,
+  type PauseBudget,
   type Registration,
   type StoredBlob,
   type TakeBudget,

@@ -54,13 +54,19 @@ const echo = (extra: object = {}) => ({ type: 'echo', input: { text: 'x' }, ...e
 describe('POST /v1/jobs refuses', () => {
   it.each([
     ['an unknown type', { type: 'nothing', input: {} }, '/type', 'there is no such job type'],
+    [
+      'a type that works on a file, without one',
+      { type: 'image-convert', input: { format: 'webp' } },
+      '/type',
+      'needs a file, which POST /v1/images brings',
+    ],
     ['an unknown field', echo({ state: 'SUCCESS' }), '/state', 'is not known here'],
     ['a field of the ledger', echo({ namespace: 'other' }), '/namespace', 'is not known here'],
     [
       'a number as text',
       { type: 'echo', input: { text: 1 } },
       '/input/text',
-      'Invalid input: expected string, received number',
+      'expected string, received number',
     ],
     [
       'an unknown field of the input',
@@ -81,7 +87,7 @@ describe('POST /v1/jobs refuses', () => {
       '/runAt',
       'must be at most a year ahead',
     ],
-    ['a priority of 1,000', echo({ priority: 1_000 }), '/priority', 'Too big: expected number to be <=100'],
+    ['a priority of 1,000', echo({ priority: 1_000 }), '/priority', 'expected number to be <=100'],
     [
       'a webhook to the metadata service',
       echo({ webhook: { url: 'https://169.254.169.254/' } }),
@@ -124,12 +130,7 @@ describe('POST /v1/jobs refuses', () => {
       'InvalidInput',
       [{ pointer: '/input/count', detail: 'this number cannot be kept exactly: send it as text' }],
     ],
-    [
-      'an array',
-      '[]',
-      'InvalidInput',
-      [{ pointer: '', detail: 'Invalid input: expected object, received array' }],
-    ],
+    ['an array', '[]', 'InvalidInput', [{ pointer: '', detail: 'expected object, received array' }]],
   ])('%s', async (_name, body, code, errors) => {
     const before = await countRows();
     const response = await api.call('/v1/jobs', {
@@ -270,11 +271,7 @@ describe('other calls refuse', () => {
   it.each([
     ['limit=1e9', '?limit', 'must be a number from 1 to 500'],
     ['limit=501', '?limit', 'must be a number from 1 to 500'],
-    [
-      'status=DONE',
-      '?status',
-      'Invalid option: expected one of "CREATED"|"PROCESS"|"SUCCESS"|"ERROR"|"CANCELLED"',
-    ],
+    ['status=DONE', '?status', 'expected one of "CREATED"|"PROCESS"|"SUCCESS"|"ERROR"|"CANCELLED"'],
     ['label=%25', '?label', 'must be name=value'],
     ['type=echo&type=echo', '?type', 'is given more than once'],
     ['order=asc', '?order', 'is not known here'],
@@ -304,9 +301,35 @@ describe('other calls refuse', () => {
     });
     await expectProblem(response, 400, 'InvalidInput', [
       { pointer: '/jobs/1/type', detail: 'there is no such job type' },
-      { pointer: '/jobs/2/priority', detail: 'Invalid input: expected number, received string' },
+      { pointer: '/jobs/2/priority', detail: 'expected number, received string' },
     ]);
     expect(await countRows()).toEqual(before);
+  });
+
+  it('a batch with a job that lacks its file', async () => {
+    const before = await countRows();
+    const json = { jobs: [echo(), { type: 'image-convert', input: { format: 'webp' } }] };
+    await expectProblem(await api.call('/v1/jobs:batch', { json }), 400, 'InvalidInput', [
+      { pointer: '/jobs/1/type', detail: 'needs a file, which POST /v1/images brings' },
+    ]);
+    expect(await countRows()).toEqual(before);
+  });
+
+  it('a webhook that nothing could sign', async () => {
+    const secretless = await startTestApi(ledger, {
+      webhooks: { allowInsecure: false, allowPrivate: false, canSign: false },
+    });
+    try {
+      const before = await countRows();
+      const json = echo({ webhook: { url: 'https://example.com/' } });
+      await expectProblem(await secretless.call('/v1/jobs', { json }), 400, 'InvalidInput', [
+        { pointer: '/webhook', detail: 'cannot be signed, since LONGSHORE_WEBHOOK_SECRET is not set' },
+      ]);
+      expect(await countRows()).toEqual(before);
+      expect((await secretless.call('/v1/jobs', { json: echo() })).status).toBe(201);
+    } finally {
+      await secretless.stop();
+    }
   });
 
   it('a bulk operation on everything', async () => {

@@ -138,13 +138,13 @@ describe('POST /v1/images', () => {
       'an unknown format',
       () => form({ format: 'bmp' }, png),
       '/format',
-      expect.stringContaining('Invalid option'),
+      expect.stringContaining('expected one of'),
     ],
     [
       'a width that is no number',
       () => form({ format: 'png', width: 'wide' }, png),
       '/width',
-      'Invalid input: expected number, received string',
+      'expected number, received string',
     ],
   ])('refuses %s and keeps nothing', async (_name, data, pointer, detail) => {
     const before = await countBlobs();

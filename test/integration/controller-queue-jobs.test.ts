@@ -182,10 +182,11 @@ describe('an applied QueueJob', () => {
   });
 
   it.each([
-    ['wrong', { type: 'echo', input: { message: 7 } }, 'InvalidInput', '/spec/input/message must be a text'],
+    ['wrong', { type: 'echo', input: { message: 7 } }, 'InvalidInput', '/spec/input/message: must be a text'],
     ['nul', { type: 'echo', input: { message: 'a\0b' } }, 'InvalidInput', '/spec/input/message'],
     ['large', { type: 'echo', input: { message: 'x'.repeat(9_000) } }, 'InputTooLarge', '8192'],
     ['unknown', { type: 'no-such-type' }, 'InvalidSpec', '/spec/type'],
+    ['fileless', { type: 'develop' }, 'InvalidInput', '/spec/type: needs a file'],
     [
       'webhook',
       { type: 'echo', webhook: { url: 'https://169.254.169.254/' } },

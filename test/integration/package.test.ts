@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,30 +10,14 @@ import { acceptJobs } from '../../src/ledger/accept.ts';
 import { getJob } from '../../src/ledger/jobs.ts';
 import { Embedded } from '../support/embedded.ts';
 import { createTestLedger, newJob, type TestLedger } from '../support/ledger.ts';
-import { freePort } from '../support/ports.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const run = promisify(execFile);
 const ROOT = resolve(import.meta.dirname, '../..');
 const NPM = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
 
-const HANDLER = `import { defineHandler, defineJobType, startWorker } from 'longshore/worker';
-import { z } from 'zod';
-
-const type = defineJobType({
-  name: 'shout',
-  description: 'Says it louder',
-  input: z.object({ text: z.string() }),
-  result: z.object({ text: z.string() }),
-});
-
-const handler = defineHandler(type, async (context) => {
-  await context.progress(50);
-  return { text: context.input.text.toUpperCase() };
-});
-
-await startWorker([handler]);
-`;
+/** What a person copies into a project of their own. */
+const EXAMPLE = join(ROOT, 'examples/handler');
 
 const STRICT = {
   strict: true,
@@ -61,7 +45,8 @@ beforeAll(async () => {
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz')) ?? '';
   await writeFile(join(folder, 'package.json'), JSON.stringify({ type: 'module', private: true }));
   await run('npm', ['install', ...NPM, `./${tarball}`], { cwd: folder, timeout: 600_000 });
-  ledger = await createTestLedger(['shout']);
+  await cp(EXAMPLE, folder, { recursive: true });
+  ledger = await createTestLedger();
   embedded = new Embedded({ ledger, registrations: [] });
 }, 800_000);
 
@@ -72,24 +57,35 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-it('runs a handler that someone else wrote', async () => {
-  await writeFile(join(folder, 'handler.mjs'), HANDLER);
+/** Runs the packed command line. */
+async function longshore(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const options = { cwd: folder, timeout: 60_000, env: { ...process.env, ...env } };
+  return (await run(join(folder, 'node_modules/.bin/longshore'), args, options)).stdout;
+}
+
+it("runs the example's handler as its README tells", async () => {
+  const env = {
+    LONGSHORE_POSTGRES_URL: ledger.url,
+    LONGSHORE_WORKER_POSTGRES_URL: ledger.workerUrl,
+    LONGSHORE_REDIS_URL: embedded.redisUrl,
+    LONGSHORE_REDIS_PREFIX: embedded.prefix,
+    LONGSHORE_WORKER_POOL: 'own',
+    LONGSHORE_WORKER_POOL_SECRET: 'the-secret-of-my-own-pool',
+  };
+  expect(await longshore(['type', 'apply', 'word-count.yaml'], env)).toContain('Applied type word-count');
+  expect(await longshore(['pool', 'create', 'own', '--types', 'word-count'], env)).toContain(
+    env.LONGSHORE_WORKER_POOL_SECRET,
+  );
   const logFile = join(folder, 'worker.log');
   worker = await startChild({
     command: process.execPath,
-    args: [join(folder, 'handler.mjs')],
+    args: [join(folder, 'word-count.ts')],
     stopSignal: 'TERM',
     logFile,
-    env: {
-      LONGSHORE_WORKER_POSTGRES_URL: ledger.workerUrl,
-      LONGSHORE_REDIS_URL: embedded.redisUrl,
-      LONGSHORE_REDIS_PREFIX: embedded.prefix,
-      LONGSHORE_WORKER_POOL_SECRET: ledger.poolSecret,
-      LONGSHORE_HEALTH_PORT: String(await freePort()),
-    },
+    env,
   });
   embedded.startController();
-  const job = newJob({ type: 'shout', input: { text: 'land ho' } });
+  const job = newJob({ type: 'word-count', input: { text: 'a ship in the harbour is safe' } });
   await acceptJobs(ledger.db, [job]);
   const ended = await waitFor(
     () => getJob(ledger.db, 'default', job.id),
@@ -98,27 +94,50 @@ it('runs a handler that someone else wrote', async () => {
   );
   expect(ended, await readFile(logFile, 'utf8')).toMatchObject({
     status: 'SUCCESS',
-    result: { text: 'LAND HO' },
+    result: { words: 7, longest: 'harbour' },
   });
 });
 
 it('declares types that a strict project accepts, and that find a mistake', async () => {
   await writeFile(
     join(folder, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: STRICT, include: ['*.mts'] }),
+    JSON.stringify({ compilerOptions: STRICT, include: ['*.ts'] }),
   );
   const check = () => run(join(ROOT, 'node_modules/.bin/tsc'), ['-p', folder], { timeout: 120_000 });
-  await writeFile(join(folder, 'handler.mts'), HANDLER);
   await check();
-  await writeFile(join(folder, 'handler.mts'), HANDLER.replace('context.input.text', 'context.input.txt'));
+  const handler = await readFile(join(EXAMPLE, 'word-count.ts'), 'utf8');
+  await writeFile(join(folder, 'word-count.ts'), handler.replace('input.text.split', 'input.txt.split'));
   await expect(check()).rejects.toMatchObject({
     stdout: expect.stringContaining("Property 'txt' does not exist"),
   });
 });
 
+it('prints tables without colours into a pipe, and its version', async () => {
+  const table = await longshore(['audit'], {
+    LONGSHORE_POSTGRES_URL: ledger.url,
+    FORCE_COLOR: undefined,
+    NO_COLOR: undefined,
+  });
+  expect(table).toContain('INVARIANT');
+  expect(table).not.toContain('\u001b');
+  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+  expect(await longshore(['--version'])).toBe(`${version}\n`);
+});
+
+it('tells an older Node.js what is missing', async () => {
+  const older = `Object.defineProperty(process.versions, 'node', { value: '20.20.2' })`;
+  const bin = join(folder, 'node_modules/longshore/bin/longshore.js');
+  const preload = `data:text/javascript,${encodeURIComponent(older)}`;
+  await expect(
+    run(process.execPath, ['--import', preload, bin, '--version'], { timeout: 30_000 }),
+  ).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('longshore needs Node.js 24 or newer; this is 20.20.2'),
+  });
+});
+
 it('gives the command line, with all it needs beside it', async () => {
-  const { stdout } = await run(join(folder, 'node_modules/.bin/longshore'), ['--help'], { timeout: 30_000 });
-  expect(stdout).toContain('migrate');
+  expect(await longshore(['--help'])).toContain('migrate');
   const dist = join(folder, 'node_modules/longshore/dist');
   const [here, packed] = await Promise.all([
     readdir(join(ROOT, 'src/ledger/migrations')),

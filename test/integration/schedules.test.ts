@@ -25,7 +25,7 @@ const fire = () =>
     db: ledger.db,
     clock: { now: () => nowMs },
     logger: silentLogger,
-    types: knownTypes('echo'),
+    types: knownTypes('echo', 'develop'),
   });
 const jobs = () => listJobs(ledger.db, { namespace: 'default' }, { limit: 100, beforeId: null });
 const fires = () => listFires(ledger.db, 'default', 'tick', 100);
@@ -151,6 +151,7 @@ describe('a fire while the last job goes on', () => {
 describe('a schedule that cannot be carried out', () => {
   it.each([
     ['an unknown type', { job: { type: 'nothing', input: 1 } }, /^UnknownType/],
+    ['a type that works on a file', { job: { type: 'develop', input: 1 } }, /^InvalidInput.*needs a file/],
     ['an input that its type refuses', { job: { type: 'echo', input: 'bad' } }, /^InvalidInput.*is bad/],
   ])('for %s says so in its history and goes on', async (_, spec, detail) => {
     await put(spec);

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HandBackError, RetryableError, TerminalError } from '../../src/core/errors.ts';
 import type { HandlerContext } from '../../src/core/handler.ts';
@@ -11,15 +10,20 @@ import { waitFor } from '../support/wait-for.ts';
 
 let ledger: TestLedger;
 let embedded: Embedded;
+let admissions: number;
 let run: (context: HandlerContext<unknown>) => Promise<unknown>;
 
 beforeEach(async () => {
   ledger = await createTestLedger(['echo']);
+  admissions = 0;
   embedded = new Embedded({
     ledger,
     registrations: [anyType('echo', (context) => run(context))],
     leaseSeconds: 3,
     renewSeconds: 1,
+    onRound(service) {
+      if (service === 'admission') admissions += 1;
+    },
   });
   run = async (context) => context.input;
 });
@@ -53,7 +57,13 @@ describe('a job', () => {
     embedded.startController();
     const job = newJob();
     await acceptJobs(ledger.db, [job]);
-    await sleep(300);
+    const before = admissions;
+    // The first of them may have begun before the job was there.
+    await waitFor(
+      () => admissions,
+      (rounds) => rounds >= before + 2,
+      { describe: 'two rounds of admission' },
+    );
     expect(await getJob(ledger.db, 'default', job.id)).toMatchObject({
       status: 'CREATED',
       admittedAtMs: null,

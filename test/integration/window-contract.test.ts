@@ -1,4 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Dispatcher } from '../../src/controller/dispatcher.ts';
 import { KubernetesWindow } from '../../src/controller/kubernetes-window.ts';
@@ -15,12 +21,14 @@ import { countWaiting, countWindow } from '../../src/ledger/admission.ts';
 import { cancelJobs, getJob } from '../../src/ledger/jobs.ts';
 import { JobQueue } from '../../src/queue/job-queue.ts';
 import { startCluster } from '../support/cluster-world.ts';
+import { writeKubeconfig } from '../support/kubeconfig.ts';
 import { createTestLedger, newJob, type TestLedger } from '../support/ledger.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 let cluster: Awaited<ReturnType<typeof startCluster>>;
 let ledger: TestLedger;
 let client: KubeClient;
+const { signal } = new AbortController();
 
 beforeAll(async () => {
   cluster = await startCluster();
@@ -60,13 +68,13 @@ function ledgerWindow(): Subject {
   };
 }
 
-function kubernetesWindow(): Subject {
+function kubernetesWindow(through = client, onUndone: (keys: readonly string[]) => void = () => {}): Subject {
   const store = createQueueJobStore(silentLogger);
   const reflector = new Reflector<QueueJob>({ client, type: QUEUE_JOB, store, logger: silentLogger });
   reflector.start();
-  const writer = new QueueJobWriter({ client, db: ledger.db, logger: silentLogger });
+  const writer = new QueueJobWriter({ client: through, db: ledger.db, logger: silentLogger });
   return {
-    window: new KubernetesWindow({ db: ledger.db, writer, store, onUndone() {} }),
+    window: new KubernetesWindow({ db: ledger.db, writer, store, onUndone }),
     known: () => store.size,
     close: () => reflector.stop(),
   };
@@ -80,7 +88,7 @@ const allotment = (count: number, places?: number) => [
 
 describe.each([
   ['without a cluster', ledgerWindow],
-  ['of QueueJobs', kubernetesWindow],
+  ['of QueueJobs', () => kubernetesWindow()],
 ])('a window %s', (_name, create) => {
   let subject: Subject;
   beforeEach(() => {
@@ -91,19 +99,19 @@ describe.each([
   it('admits as many as told, by priority, then age, and no job twice', async () => {
     const jobs = [newJob(), newJob({ priority: 5 }), newJob(), newJob({ priority: -5 })];
     await acceptJobs(ledger.db, jobs);
-    expect(await subject.window.admit(allotment(2))).toBe(2);
+    expect(await subject.window.admit(allotment(2), signal)).toBe(2);
     const admitted = await Promise.all(jobs.map(({ id }) => getJob(ledger.db, 'default', id)));
     expect(admitted.map((job) => job?.admittedAtMs !== null)).toEqual([true, true, false, false]);
     expect(await use()).toMatchObject({ live: 2, open: 2 });
-    expect(await subject.window.admit(allotment(10))).toBe(2);
-    expect(await subject.window.admit(allotment(10))).toBe(0);
+    expect(await subject.window.admit(allotment(10), signal)).toBe(2);
+    expect(await subject.window.admit(allotment(10), signal)).toBe(0);
   });
 
   it('admits nothing that is suspended, finished or not due', async () => {
     const jobs = [newJob({ suspended: true }), newJob({ runAtMs: Date.now() + 60_000 }), newJob()];
     await acceptJobs(ledger.db, jobs);
     await cancelJobs(ledger.db, 'default', [jobs[2]?.id ?? '']);
-    expect(await subject.window.admit(allotment(10))).toBe(0);
+    expect(await subject.window.admit(allotment(10), signal)).toBe(0);
   });
 
   it('admits jobs that hold a place already beyond the places that are free', async () => {
@@ -112,7 +120,7 @@ describe.each([
     expect(await countWaiting(ledger.db, [{ namespace: 'default', type: 'echo' }], 100)).toMatchObject([
       { waiting: 3, placed: 1 },
     ]);
-    expect(await subject.window.admit(allotment(2, 1))).toBe(2);
+    expect(await subject.window.admit(allotment(2, 1), signal)).toBe(2);
     expect(await getJob(ledger.db, 'default', applied.id)).toMatchObject({
       admittedAtMs: expect.any(Number),
     });
@@ -122,11 +130,11 @@ describe.each([
   it('has a place free for each finished job once room is made, and never for an unfinished one', async () => {
     const jobs = Array.from({ length: 4 }, () => newJob());
     await acceptJobs(ledger.db, jobs);
-    await subject.window.admit(allotment(4));
+    await subject.window.admit(allotment(4), signal);
     await waitFor(subject.known, (count) => count === null || count === 4);
     const ended = jobs.slice(0, 3).map(({ id }) => id);
     await cancelJobs(ledger.db, 'default', ended);
-    await subject.window.makeRoom('default', 10, 10);
+    await subject.window.makeRoom('default', 10, 10, signal);
     expect(await use()).toMatchObject({ live: 1, open: 1 });
     await waitFor(
       async () =>
@@ -140,9 +148,37 @@ describe.each([
     const applied = newJob({ resource: { namespace: 'default', name: 'applied', uid: 'u-1' } });
     await acceptJobs(ledger.db, [applied]);
     await cancelJobs(ledger.db, 'default', [applied.id]);
-    expect(await subject.window.makeRoom('default', 5, 0)).toBe(0);
+    expect(await subject.window.makeRoom('default', 5, 0, signal)).toBe(0);
     expect(await use()).toMatchObject({ live: 1 });
-    expect(await subject.window.makeRoom('default', 5, 1)).toBe(1);
+    expect(await subject.window.makeRoom('default', 5, 1, signal)).toBe(1);
     expect(await use()).toMatchObject({ live: 0 });
   });
+});
+
+it('a window of QueueJobs ends with its leadership, and tells what was not made', async () => {
+  const asked = Promise.withResolvers<void>();
+  const silent = createServer(() => asked.resolve());
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const folder = await mkdtemp(join(tmpdir(), 'longshore-window-'));
+  const kubeconfigPath = join(folder, 'kubeconfig');
+  await writeKubeconfig(kubeconfigPath, url, 'none');
+  const through = createKubeClient({ kubeconfigPath, fieldManager: 'test', timeoutMs: 60_000 });
+  const undone: string[] = [];
+  const { window, close } = kubernetesWindow(through, (keys) => undone.push(...keys));
+  const leading = new AbortController();
+  try {
+    const jobs = [newJob(), newJob()];
+    await acceptJobs(ledger.db, jobs);
+    const admitting = window.admit(allotment(2), leading.signal);
+    await asked.promise;
+    leading.abort(new Error('Leadership ended'));
+    expect(await admitting).toBe(2);
+    expect(undone.sort()).toEqual(jobs.map(({ id }) => `default/${id}`).sort());
+  } finally {
+    silent.closeAllConnections();
+    await Promise.all([close(), through.close(), rm(folder, { recursive: true })]);
+    silent.close();
+  }
 });

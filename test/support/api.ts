@@ -59,7 +59,7 @@ export async function startTestApi(
     redisPrefix: `t${randomBytes(4).toString('hex')}`,
     auth: 'keys',
     rateLimit: { perSecond: 10_000, burst: 10_000 },
-    webhooks: { allowInsecure: false, allowPrivate: false },
+    webhooks: { allowInsecure: false, allowPrivate: false, canSign: true },
     types: [...SHIPPED_TYPES, echoType],
     version: '0.0.0',
     logger: silentLogger,

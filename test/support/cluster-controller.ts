@@ -21,6 +21,7 @@ import type { TestLedger } from './ledger.ts';
 export const echoType: KnownType = {
   name: 'echo',
   defaults: { ...DEFAULT_JOB_TYPE_DEFAULTS, retries: 2, backoff: { baseMs: 10, maxMs: 100 } },
+  upload: null,
   checkInput: (input, base) => {
     const message = (input as { message?: unknown }).message;
     return message === undefined || typeof message === 'string'
@@ -28,6 +29,11 @@ export const echoType: KnownType = {
       : { errors: [{ pointer: `${base}/message`, detail: 'must be a text' }] };
   },
 };
+
+/** `develop` works on a file, which no QueueJob has. */
+const KNOWN_TYPES = new Map(
+  [echoType, { ...echoType, name: 'develop', upload: 'POST /v1/films' }].map((type) => [type.name, type]),
+);
 
 export interface ClusterControllerOptions {
   ledger: TestLedger;
@@ -78,8 +84,8 @@ export class ClusterController {
       db,
       dispatcher,
       listener: this.#listener,
-      types: { get: (_namespace, name) => (name === 'echo' ? echoType : null) },
-      webhooks: { allowInsecure: false, allowPrivate: false },
+      types: { get: (_namespace, name) => KNOWN_TYPES.get(name) ?? null },
+      webhooks: { allowInsecure: false, allowPrivate: false, canSign: true },
       logger,
       expiryMs: 200,
       unknownTypeGraceMs: 1_500,

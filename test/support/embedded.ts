@@ -33,6 +33,8 @@ export interface EmbeddedOptions {
   renewSeconds?: number;
   concurrency?: number;
   windowSize?: number;
+  /** Told of each round of the controller's services. */
+  onRound?(service: string): void;
   /** Told of each delivery that a worker of this process claimed. */
   onClaimed?(job: ClaimedJob): void;
 }
@@ -73,6 +75,7 @@ export class Embedded {
       logger: silentLogger,
       leaseSeconds: this.#options.leaseSeconds ?? 30,
       windowSize: this.#options.windowSize ?? 1_000,
+      onRound: (service) => this.#options.onRound?.(service),
     });
     this.#listener.start();
     this.#leading = controller.lead(this.#abort.signal);

@@ -30,6 +30,8 @@ export interface TestContextOptions {
   signal?: AbortSignal;
   /** Answers each request for a budget; defaults to granting it. Return milliseconds to hand the job back. */
   budget?: (request: BudgetRequest) => number | undefined;
+  /** Filled with the pauses that are asked for; given by tests whose run fails. */
+  pauses?: { name: string; forMs: number }[];
 }
 
 /** What a handler did, beside its result. */
@@ -38,6 +40,8 @@ export interface TestRun {
   /** Result blobs, in the order of `put`. */
   stored: StoredFile[];
   budgets: BudgetRequest[];
+  /** Pauses that were asked for. */
+  pauses: { name: string; forMs: number }[];
   progress: number[];
 }
 
@@ -45,6 +49,7 @@ export interface TestRun {
 export function createTestContext(type: string, input: unknown, options: TestContextOptions = {}): TestRun {
   const stored: StoredFile[] = [];
   const budgets: BudgetRequest[] = [];
+  const pauses = options.pauses ?? [];
   const progress: number[] = [];
   const signal = options.signal ?? new AbortController().signal;
   const context: HandlerContext = {
@@ -67,9 +72,10 @@ export function createTestContext(type: string, input: unknown, options: TestCon
       if (delayMs !== undefined)
         throw new HandBackError('BudgetExhausted', `${request.name} is used up`, delayMs);
     },
+    pauseBudget: async (name, forMs) => void pauses.push({ name, forMs }),
     progress: (fraction) => void progress.push(fraction),
   };
-  return { context, stored, budgets, progress };
+  return { context, stored, budgets, pauses, progress };
 }
 
 /** Runs a handler as a worker does: input parsed by the type's schema, the result checked by it. */

@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
 import { silentLogger } from '../../src/core/logger.ts';
 import { connectDatabase } from '../../src/ledger/database.ts';
 import { ClusterController, type ClusterControllerOptions } from './cluster-controller.ts';
 import { type HttpFaultProxy, startHttpFaultProxy } from './http-fault-proxy.ts';
 import type { LocalApiserver } from './kube-apiserver.ts';
+import { writeKubeconfig } from './kubeconfig.ts';
 import { PgFaultProxy } from './pg-fault-proxy.ts';
 
 /** One controller's time: its own ways to the API server and to PostgreSQL, which a crash cuts all at once. */
@@ -33,13 +33,7 @@ export async function startLife(options: LifeOptions): Promise<Life> {
     connectTimeoutMs: 2_000,
     logger: silentLogger,
   });
-  const config = {
-    clusters: [{ name: 'p', cluster: { server: kube.url, 'insecure-skip-tls-verify': true } }],
-    users: [{ name: 'p', user: { token: server.token } }],
-    contexts: [{ name: 'p', context: { cluster: 'p', user: 'p' } }],
-    'current-context': 'p',
-  };
-  await writeFile(kubeconfigPath, JSON.stringify(config), { mode: 0o600 });
+  await writeKubeconfig(kubeconfigPath, kube.url, server.token);
   const controller = new ClusterController({
     ...options,
     ledger: { ...ledger, url, db },

@@ -8,15 +8,26 @@ export interface ReceivedSpan {
   spanId: string;
   parentSpanId?: string;
   name: string;
+  status: { code?: number };
   attributes: { key: string; value: { stringValue?: string } }[];
 }
 
+export interface OtlpReceiver {
+  url: string;
+  spans: ReceivedSpan[];
+  /** The paths that were posted to. */
+  paths: Set<string>;
+  close(): void;
+}
+
 /** An OTLP receiver for traces that keeps what it is sent. */
-export async function startOtlpReceiver(): Promise<{ url: string; spans: ReceivedSpan[]; close(): void }> {
+export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
+  const paths = new Set<string>();
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
+    paths.add(request.url ?? '');
     const { resourceSpans = [] } = JSON.parse(body) as {
       resourceSpans?: { scopeSpans: { spans: ReceivedSpan[] }[] }[];
     };
@@ -28,6 +39,7 @@ export async function startOtlpReceiver(): Promise<{ url: string; spans: Receive
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
+    paths,
     close: () => server.close(),
   };
 }

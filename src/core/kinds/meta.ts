@@ -7,6 +7,7 @@ export const API_VERSION = 'longshore.dev/v1alpha1';
 
 /** A kind as the paths of the API server know it. */
 export interface ResourceType {
+  /** Empty for the core group. */
   readonly group: string;
   readonly version: string;
   readonly plural: string;

@@ -53,6 +53,8 @@ create table jobs (
   finished_at timestamptz
 ) partition by range (id);
 
+-- A job that is looked up by its id is checked with `namespace || ''` for its tenant: a plan that was made while a partition
+-- was empty would else walk all ids of the namespace in one of these.
 create index jobs_by_namespace on jobs (namespace, id desc);
 create index jobs_by_status on jobs (namespace, status, id desc);
 create index jobs_by_type on jobs (namespace, type, status, id desc);

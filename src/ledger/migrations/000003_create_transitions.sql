@@ -175,7 +175,7 @@ declare
   v_changed uuid[] := '{}';
 begin
   for job_id in select distinct unnest(p_ids) order by 1 loop
-    select * into v_job from jobs j where j.id = job_id and j.namespace = p_namespace for update;
+    select * into v_job from jobs j where j.id = job_id and j.namespace || '' = p_namespace for update;
     if v_job.id is null then
       outcome := 'missing';
     elsif v_job.finished_at is not null then
@@ -205,7 +205,7 @@ declare
   v_changed uuid[] := '{}';
 begin
   for job_id in select distinct unnest(p_ids) order by 1 loop
-    select * into v_job from jobs j where j.id = job_id and j.namespace = p_namespace for update;
+    select * into v_job from jobs j where j.id = job_id and j.namespace || '' = p_namespace for update;
     if v_job.id is null then
       outcome := 'missing';
     elsif v_job.status = 'SUCCESS' then

@@ -71,7 +71,7 @@ begin
       item.again and j.lease = item.lease + 1 and j.lease_until is not null and j.worker = p_worker as regrant
     from item cross join lateral (select jobs.id, jobs.namespace, jobs.type, jobs.priority, jobs.lease, jobs.lease_until, jobs.worker,
       jobs.finished_at, jobs.suspended, jobs.run_at from jobs
-      where jobs.id = item.id and jobs.namespace = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
+      where jobs.id = item.id and jobs.namespace || '' = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
   ), judged as materialized (
     select h.*, case
       when h.regrant then 'claimed'
@@ -150,7 +150,7 @@ begin
   loop
     job_id := v_item.id;
     select * into v_job from jobs j where j.id = v_item.id and j.lease = v_item.lease and j.lease_until is not null
-      and j.namespace = v_pool.namespace and j.type = any (v_pool.types) for update;
+      and j.namespace || '' = v_pool.namespace and j.type = any (v_pool.types) for update;
     if v_job.id is null then
       verdict := 'lost';
     else
@@ -209,7 +209,7 @@ begin
       "delayMs" double precision, blobs jsonb) order by r.id) i
     cross join lateral (select jobs.id, jobs.failures, jobs.retries, jobs.cancel_requested_at, jobs.backoff_base_ms, jobs.backoff_max_ms
       from jobs where jobs.id = i.id and jobs.lease = i.lease and jobs.lease_until is not null
-        and jobs.namespace = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
+        and jobs.namespace || '' = v_pool.namespace and jobs.type = any (v_pool.types) for update) j
   ) d;
   if v_settlements is not null then
     perform settle_jobs(v_settlements);
@@ -223,7 +223,7 @@ begin
     from jsonb_to_recordset(p_items) as i(id uuid, lease bigint, outcome text)
     left join settled s on s.job_id = i.id
     -- The answer to an earlier call with the same outcome may have been lost: say what became of it.
-    left join lateral (select jobs.status from jobs where s.job_id is null and jobs.id = i.id and jobs.namespace = v_pool.namespace) j on true
+    left join lateral (select jobs.status from jobs where s.job_id is null and jobs.id = i.id and jobs.namespace || '' = v_pool.namespace) j on true
     left join lateral (select attempts.outcome from attempts
       where s.job_id is null and j.status is not null and attempts.job_id = i.id and attempts.lease = i.lease) a on true;
 end
@@ -265,13 +265,26 @@ begin
 end
 $$;
 
+-- The provider itself asks for a pause: no call of anybody's goes before it is over. An hour at most, since it holds for
+-- all tenants; a provider that means longer says so again.
+create function pause_budget(p_secret text, p_name text, p_ms double precision) returns void
+language plpgsql security definer set search_path = longshore, pg_temp as $$
+declare
+  v_until timestamptz := clock_timestamp() + make_interval(secs => least(greatest(p_ms, 0), 3600000) / 1000);
+begin
+  perform pool_of(p_secret);
+  insert into budgets as b (name, banned_until) values (p_name, v_until)
+  on conflict (name) do update set banned_until = greatest(b.banned_until, excluded.banned_until);
+end
+$$;
+
 -- A live delivery of this pool, or an error: what every blob function asks first.
 create function require_lease(p_secret text, p_job uuid, p_lease bigint) returns text language plpgsql stable as $$
 declare
   v_pool pools := pool_of(p_secret);
 begin
   perform from jobs j where j.id = p_job and j.lease = p_lease and j.lease_until is not null
-    and j.namespace = v_pool.namespace and j.type = any (v_pool.types);
+    and j.namespace || '' = v_pool.namespace and j.type = any (v_pool.types);
   if not found then
     raise exception 'the lease is not current' using errcode = '55000';
   end if;
@@ -357,6 +370,7 @@ grant execute on function
   end_session(text, text),
   commit_jobs(text, jsonb),
   take_budget(text, text, double precision, integer, integer),
+  pause_budget(text, text, double precision),
   read_blob_chunk(text, uuid, bigint, uuid, integer),
   write_blob_chunk(text, uuid, bigint, uuid, integer, bytea),
   finish_blob(text, uuid, bigint, uuid, text, bigint),

@@ -64,10 +64,16 @@ export async function loadFromEtherscan(
   url.searchParams.set('apikey', settings.apiKey ?? '');
   const { perSecond, perDay, timeoutMs, maxBytes } = settings;
   const budget = { name: 'etherscan', perSecond, perDay };
-  const { json } = await callUpstream(context, { provider: PROVIDER, url, budget, timeoutMs, maxBytes });
+  const call = { provider: PROVIDER, url, budget, timeoutMs, maxBytes };
+  const { json } = await callUpstream(context, call);
 
   const refused = refusal.safeParse(json);
-  if (refused.success) throw explainRefusal(refused.data, settings.apiKey);
+  if (refused.success) {
+    const text = sentenceOf(refused.data);
+    const pauseMs = pauseAfter(text);
+    if (pauseMs !== null) throw await rateLimited(context, call, pauseMs);
+    throw explainRefusal(text, settings.apiKey);
+  }
   const answer = success.safeParse(json).data?.result[0];
   if (answer === undefined) throw invalidAnswer(PROVIDER, 'a JSON answer of unknown shape');
   if (answer.SourceCode === '') {
@@ -77,10 +83,17 @@ export async function loadFromEtherscan(
 }
 
 /** Etherscan refuses with status 200 and a sentence; there is no code to go by. */
-function explainRefusal(answer: z.output<typeof refusal>, apiKey: string | undefined): Error {
-  const text = typeof answer.result === 'string' ? answer.result : answer.message;
-  if (/daily|per day|day\/limit/i.test(text)) return rateLimited(PROVIDER, 3_600_000);
-  if (/rate limit/i.test(text)) return rateLimited(PROVIDER, 1_000);
+function sentenceOf({ result, message }: z.output<typeof refusal>): string {
+  return typeof result === 'string' ? result : message;
+}
+
+/** How long the calls have to pause after a refusal for their number; null after any other refusal. */
+function pauseAfter(text: string): number | null {
+  if (/daily|per day|day\/limit/i.test(text)) return 3_600_000;
+  return /rate limit/i.test(text) ? 1_000 : null;
+}
+
+function explainRefusal(text: string, apiKey: string | undefined): Error {
   if (/timeout|too busy|try again/i.test(text)) {
     return new RetryableError('UpstreamUnavailable', 'Etherscan is too busy');
   }

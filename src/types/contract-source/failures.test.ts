@@ -67,6 +67,22 @@ describe('contract-source when Etherscan refuses', () => {
     });
   });
 
+  it('has every worker pause as long as it says', async () => {
+    const pauses: { name: string; forMs: number }[] = [];
+    const settings = { order: ['etherscan'] as const };
+    etherscan.fail(KNOWN.single, { failure: { kind: 'status', status: 429, retryAfter: '120' } });
+    await failureOf(load({ address: KNOWN.single }, settings, { pauses }));
+    const body = { status: '0', message: 'NOTOK', result: 'Max daily rate limit reached' };
+    etherscan.fail(KNOWN.single, { failure: { kind: 'json', body } });
+    await failureOf(load({ address: KNOWN.single }, settings, { pauses }));
+    etherscan.fail(KNOWN.single, { failure: { kind: 'status', status: 429 } });
+    await failureOf(load({ address: KNOWN.single }, settings, { pauses }));
+    expect(pauses).toEqual([
+      { name: 'etherscan', forMs: 120_000 },
+      { name: 'etherscan', forMs: 3_600_000 },
+    ]);
+  });
+
   it('waits for the next day when the day is used up', async () => {
     const body = { status: '0', message: 'NOTOK', result: 'Max daily rate limit reached' };
     etherscan.fail(KNOWN.single, { failure: { kind: 'json', body } });

@@ -20,7 +20,7 @@ export interface UpstreamAnswer {
 /** The longest wait that a provider's `Retry-After` can ask of a job. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-type UpstreamContext = Pick<HandlerContext, 'fetch' | 'signal' | 'takeBudget'>;
+type UpstreamContext = Pick<HandlerContext, 'fetch' | 'signal' | 'takeBudget' | 'pauseBudget'>;
 
 /**
  * Calls a provider within its budget and reads its JSON answer. 404 and 400 with a JSON body are answers, too.
@@ -33,7 +33,7 @@ export async function callUpstream(context: UpstreamContext, call: UpstreamCall)
   if (budget.perSecond > 0 || budget.perDay > 0) await context.takeBudget(budget);
   const response = await send(context, call);
   const { status } = response;
-  if (status === 429) throw rateLimited(call.provider, readRetryAfterMs(response.headers));
+  if (status === 429) throw await rateLimited(context, call, readRetryAfterMs(response.headers));
   if (status >= 500) {
     throw new RetryableError(
       'UpstreamUnavailable',
@@ -76,7 +76,13 @@ function withoutUrl({ provider, timeoutMs, maxBytes }: UpstreamCall, error: unkn
   return new RetryableError('UpstreamUnreachable', `The connection to ${provider} failed or broke off`);
 }
 
-export function rateLimited(provider: string, retryAfterMs: number | undefined): RetryableError {
+/** The error of a call that was one too many. A pause that the provider asks for holds for every worker. */
+export async function rateLimited(
+  context: UpstreamContext,
+  { provider, budget }: Pick<UpstreamCall, 'provider' | 'budget'>,
+  retryAfterMs: number | undefined,
+): Promise<RetryableError> {
+  if (retryAfterMs !== undefined) await context.pauseBudget(budget.name, retryAfterMs);
   return new RetryableError(
     'UpstreamRateLimited',
     `${provider} refused the call: too many calls`,

@@ -77,5 +77,6 @@ export const imageConvertType = defineJobType({
   description: 'Converts an uploaded image to jpeg, png, webp, avif, gif or tiff, resized if wanted',
   input,
   result,
+  upload: 'POST /v1/images',
   defaults: { timeoutSeconds: 120, maxTimeoutSeconds: 600, retries: 2, ttlSecondsAfterFinished: 3_600 },
 });
