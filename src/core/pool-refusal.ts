@@ -23,9 +23,9 @@ export interface ConnectionBudget {
 }
 
 /** An older pool of the namespace that works on one of this one's types. A pool that is going holds nothing back. */
-export function findTypeConflict(pool: WorkerPool, all: Iterable<WorkerPool>): PoolRefusal | null {
+export function findTypeConflict(pool: WorkerPool, all: readonly WorkerPool[]): PoolRefusal | null {
   const types = new Set(pool.spec.types.map((type) => type.name));
-  for (const other of [...all].filter((one) => isElder(one, pool)).sort(byAge)) {
+  for (const other of all.filter((one) => isElder(one, pool)).sort(byAge)) {
     if (other.metadata.namespace !== pool.metadata.namespace) continue;
     if (other.metadata.deletionTimestamp !== undefined) continue;
     const shared = other.spec.types.find((type) => types.has(type.name));
@@ -41,7 +41,7 @@ export function findTypeConflict(pool: WorkerPool, all: Iterable<WorkerPool>): P
 /** Pools are counted from the oldest on, so that a new pool never takes what an older one counts on. */
 export function findConnectionShortage(
   pool: WorkerPool,
-  all: Iterable<WorkerPool>,
+  all: readonly WorkerPool[],
   budget: ConnectionBudget,
 ): PoolRefusal | null {
   const own = connectionsOf(pool);

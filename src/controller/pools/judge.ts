@@ -22,7 +22,7 @@ export type DeclaredType = Omit<StoredJobType, 'paused' | 'namespace'>;
 /** What a pool is judged by, beside itself. */
 export interface JudgeContext {
   /** All pools, this one among them. */
-  pools: Iterable<WorkerPool>;
+  pools: readonly WorkerPool[];
   isShipped(type: string): boolean;
   /** Whether a type that the pool does not declare is declared for its namespace elsewhere. */
   isDeclared(namespace: string, type: string): Promise<boolean>;

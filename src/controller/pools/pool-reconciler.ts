@@ -109,7 +109,7 @@ export class PoolReconciler {
     ]);
     if ('reason' in settings) return settings;
     const judged = await judgePool(pool, {
-      pools: watch.pools.values(),
+      pools: [...watch.pools.values()],
       isShipped,
       isDeclared: async (namespace, type) => (await findJobType(db, namespace, type)) !== null,
       connections,

@@ -55,6 +55,9 @@ export interface WorkerPoolsOptions extends PoolOptions {
 /** What is read again at most this often: it changes rarely, and each pool asks for it each time. */
 const CACHE_MS = 15_000;
 
+/** Jobs of a type are counted up to this for the status: people want to know how many wait, not only how many pods that makes. */
+const FIGURES_CAP = 10_000;
+
 /** Makes pods of WorkerPools, and shows on each pool how it stands. */
 export class WorkerPools {
   readonly #options: WorkerPoolsOptions;
@@ -169,7 +172,7 @@ export class WorkerPools {
 
   /** Answers how many pools have other figures than before. */
   async #readFigures(queue: WorkQueue): Promise<number> {
-    const loads = await readPoolLoads(this.#options.db);
+    const loads = await readPoolLoads(this.#options.db, { cap: FIGURES_CAP });
     const before = this.#figures;
     this.#figures = new Map(
       loads.map(({ namespace, name, queued, active, load, oldestWaitingSeconds }) => [
