@@ -1,15 +1,14 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { withProgress } from './services/progress.ts';
+import { versionOf } from './versions.ts';
 
 const run = promisify(execFile);
-const VERSION = /^HELM_VERSION=(\S+)$/m.exec(
-  readFileSync(join(import.meta.dirname, 'versions.env'), 'utf8'),
-)?.[1];
+const VERSION = versionOf('HELM_VERSION');
 const GO_BUILD = join(import.meta.dirname, 'kube/go-build.sh');
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitFor } from '../support/wait-for.ts';
+import type { JobView } from './support/checked-client.ts';
 import { useWorld } from './support/world.ts';
 
 const world = useWorld();
@@ -28,6 +29,24 @@ test('pods come with the work, as many as it needs, and all leave again', async 
   await replicas('greeters', 0, 120_000);
   const pool = await kubectl.get('workerpool/greeters');
   expect(pool?.status).toMatchObject({ replicas: 0, queued: 0, active: 0 });
+});
+
+test('of jobs that wait, those of higher priority start first', async () => {
+  await world.greeters({ concurrency: 1, jobsPerReplica: 1, maxReplicas: 1, cooldownSeconds: 5 });
+  await replicas('greeters', 0, 120_000);
+  const client = world.client();
+  const priorities = [-100, 0, 100, -50, 50];
+  const { jobs } = await client.call<{ jobs: JobView[] }>('POST', '/v1/jobs:batch', {
+    jobs: priorities.map((priority) => ({ type: 'greet', input: { name: String(priority) }, priority })),
+  });
+  const started = new Map<number, string>();
+  for (const [index, { id }] of jobs.entries()) {
+    const job = await client.ended(id);
+    expect(job).toMatchObject({ status: 'SUCCESS' });
+    started.set(priorities[index] ?? Number.NaN, job.startedAt ?? '');
+  }
+  const inOrder = [...started].sort(([, a], [, b]) => (a < b ? -1 : 1)).map(([priority]) => priority);
+  expect(inOrder).toEqual([100, 50, 0, -50, -100]);
 });
 
 test('thirty pools at once, of thirty tenants, reach zero again', async () => {

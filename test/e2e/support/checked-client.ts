@@ -5,6 +5,7 @@ export interface JobView {
   id: string;
   status: 'CREATED' | 'PROCESS' | 'SUCCESS' | 'ERROR' | 'CANCELLED';
   attempts?: number;
+  startedAt?: string | null;
   result?: unknown;
   error?: { code: string; message: string } | null;
 }
