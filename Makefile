@@ -15,7 +15,7 @@ INSTALLED := node_modules/.package-lock.json
 
 BENCH ?= latency cached-get recovery images
 
-.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy e2e pack clean
+.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy e2e demo-autoscale bench-cluster pack clean
 
 help: ## Show what can be made
 	@printf 'Longshore: jobs over REST, by kubectl or by a schedule, none of them lost.\n\n'
@@ -78,6 +78,12 @@ deploy: $(INSTALLED) ## Install or upgrade Longshore in it (or in CONTEXT=... wi
 
 e2e: $(INSTALLED) ## Run the end-to-end tests in it (or in CONTEXT=... with IMAGE=...)
 	@node hack/test.ts e2e
+
+demo-autoscale: $(INSTALLED) ## Watch pools scale under k6, and draw it (DEMO_SECONDS=180; DEMO_KEEP=1: leave it running)
+	@node hack/demo-autoscale/run.ts
+
+bench-cluster: $(INSTALLED) ## Measure it in the cluster, some figures or all (BENCH_CLUSTER="throughput memory")
+	@node bench/cluster/run.ts $(BENCH_CLUSTER)
 
 pack: $(INSTALLED) ## Build the npm package
 	@npm pack --foreground-scripts
