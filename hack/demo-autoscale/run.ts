@@ -52,6 +52,8 @@ try {
   signal.throwIfAborted();
   process.exitCode = await demo(installed);
 } catch (error) {
+  // A Ctrl-C ended the program that was waited for; this one hears of it when it comes to rest.
+  await sleep(10);
   if (signal.aborted) process.exitCode = 130;
   else {
     console.error(styleText('red', `The demo failed: ${error instanceof Error ? error.message : error}`));
