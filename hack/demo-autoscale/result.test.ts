@@ -51,9 +51,10 @@ const result = {
 describe('what is drawn', () => {
   const chart = toChart(result);
 
-  test('goes from the first job to the end, without what was seen before', () => {
+  test('goes from the first job to the end, beginning with what was seen last before', () => {
     expect(chart.seconds).toBe(30);
     expect(chart.pools[0]?.ready).toEqual([
+      [0, 0],
       [1, 0],
       [3, 1],
     ]);

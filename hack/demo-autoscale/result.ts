@@ -57,9 +57,12 @@ function toPoolChart(
   { pool, samples, jobs }: DemoResult['pools'][number],
   span: { startMs: number; endMs: number; stepMs: number },
 ): PoolChart {
+  // How it stood when the picture begins is what was seen last before.
+  const before = samples.findLast(({ atMs }) => atMs < span.startMs);
   const during = samples.filter(({ atMs }) => atMs >= span.startMs && atMs <= span.endMs);
+  const shown = before === undefined ? during : [{ ...before, atMs: span.startMs }, ...during];
   const over = (of: (sample: Sample) => number): Point[] =>
-    during.map((sample) => [(sample.atMs - span.startMs) / 1_000, of(sample)]);
+    shown.map((sample) => [(sample.atMs - span.startMs) / 1_000, of(sample)]);
   const times = jobs.map(toTimes);
   const first = times.toSorted((a, b) => a.acceptedAtMs - b.acceptedAtMs)[0];
   const starts = times.map(({ startedAtMs }) => startedAtMs).filter((startedAtMs) => startedAtMs !== null);
