@@ -79,7 +79,7 @@ try {
       LONGSHORE_ETHERSCAN_CALLS_PER_DAY: '0',
       LONGSHORE_KEY_RATE_PER_SECOND: '100000',
       LONGSHORE_KEY_BURST: '100000',
-      LONGSHORE_WORKER_CONCURRENCY: name === 'images' ? '2' : '100',
+      LONGSHORE_WORKER_CONCURRENCY: name === 'images' ? '2' : '50',
       LONGSHORE_LOG_LEVEL: name === 'images' ? 'info' : 'warn',
       ...scenario.settings,
     },

@@ -17,7 +17,7 @@ const LAST_LINES = 15;
  * On one machine the work must not make the people wait who submit it; in a cluster this is what CPU requests are for.
  * Below 0 is for root alone.
  */
-const NICENESS: Record<string, number> = { api: -5, controller: 10, worker: 19 };
+const NICENESS: Record<string, number> = { api: -5, controller: 5, worker: 10 };
 
 export interface LongshoreProcess {
   pid: number;
