@@ -29,7 +29,9 @@ async function bare(): Promise<number> {
 
 /** Images a second from the first start to the last end, by the ledger. */
 async function longshore(): Promise<number> {
-  return withStack({ replicas: { worker: 0 }, env: { LONGSHORE_WORKER_CONCURRENCY: '2' } }, async (stack) => {
+  // Two threads compute, as in the bare loop; a third job is fetched or stored meanwhile.
+  const env = { LONGSHORE_WORKER_CONCURRENCY: '3', UV_THREADPOOL_SIZE: '2' };
+  return withStack({ replicas: { worker: 0 }, env }, async (stack) => {
     for (const { name, bytes } of work) {
       const form = new FormData();
       form.set('file', new Blob([bytes]), name);

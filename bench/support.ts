@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import Table from 'cli-table3';
 import { type Stack, type StackOptions, startStack } from '../hack/stack/stack.ts';
+import { createTable } from '../src/cli/table.ts';
 
 export const ROOT = resolve(import.meta.dirname, '..');
 
@@ -65,7 +65,7 @@ export function quantile(values: readonly number[], q: number): number {
 
 /** Prints the figures, and keeps them in `bench/results/<name>.json`. */
 export function report(name: string, figures: Record<string, string | number>): void {
-  const table = new Table({ head: ['what', 'figure'] });
+  const table = createTable(['what', 'figure']);
   for (const [what, figure] of Object.entries(figures)) table.push([what, String(figure)]);
   console.log(`\n${name}: ${cpus().length} processors (${cpus()[0]?.model}), ${new Date().toISOString()}`);
   console.log(table.toString());

@@ -15,7 +15,7 @@ export const options = {
       rate,
       timeUnit: '1s',
       duration: `${seconds}s`,
-      preAllocatedVUs: 200,
+      preAllocatedVUs: 600,
       maxVUs: 600,
     },
   },

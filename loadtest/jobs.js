@@ -18,7 +18,7 @@ export const options = {
       rate,
       timeUnit: '1s',
       duration: `${seconds}s`,
-      preAllocatedVUs: 300,
+      preAllocatedVUs: 800,
       maxVUs: 800,
       exec: 'submit',
     },

@@ -13,8 +13,11 @@ const HOST = '127.0.0.1';
 const READY_TIMEOUT_MS = 60_000;
 const LAST_LINES = 15;
 
-/** On one machine the work must not make the people wait who submit it; in a cluster this is what CPU requests are for. */
-const NICENESS: Record<string, number> = { controller: 10, worker: 19 };
+/**
+ * On one machine the work must not make the people wait who submit it; in a cluster this is what CPU requests are for.
+ * Below 0 is for root alone.
+ */
+const NICENESS: Record<string, number> = { api: -5, controller: 5, worker: 10 };
 
 export interface LongshoreProcess {
   pid: number;
@@ -62,14 +65,14 @@ export async function startProcess(options: ProcessOptions): Promise<LongshorePr
       readFrom(errorFile, errorsBefore).then(report, (error) => report(String(error)));
     },
   });
-  yieldToOthers(child.pid, NICENESS[kind] ?? 0);
+  setNiceness(child.pid, NICENESS[kind] ?? 0);
   return { pid: child.pid, healthUrl: `http://${HOST}:${healthPort}`, child };
 }
 
 /** Where Linux groups processes by session, niceness orders those of one session only: the session's own is in `autogroup`. */
-function yieldToOthers(pid: number, niceness: number): void {
-  setPriority(pid, niceness);
+function setNiceness(pid: number, niceness: number): void {
   try {
+    setPriority(pid, niceness);
     writeFileSync(`/proc/${pid}/autogroup`, String(niceness));
   } catch {
     // Another system, or no right to: then it takes as much as the others.

@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../core/logger.ts';
 
+/** A server that does not answer is not waited for: the connection ends with the process, or with the network's patience. */
+const END_TIMEOUT_MS = 2_000;
+
 export interface ListenerEvents {
   /** Work was accepted, became free, or is due: look at the ledger. */
   work: [];
@@ -36,7 +39,7 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    await this.#client?.end().catch(() => {});
+    if (this.#client !== undefined) await endClient(this.#client);
     await this.#running;
   }
 
@@ -80,7 +83,7 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
       this.emit('connected');
       await Promise.race([ended, this.#probe(client)]);
     } finally {
-      await client.end().catch(() => {});
+      await endClient(client);
     }
   }
 
@@ -100,4 +103,11 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
         (message.payload ?? '').split(',').filter((id) => id !== ''),
       );
   }
+}
+
+async function endClient(client: pg.Client): Promise<void> {
+  const ended = new AbortController();
+  const patience = sleep(END_TIMEOUT_MS, undefined, { signal: ended.signal, ref: false }).catch(() => {});
+  await Promise.race([client.end().catch(() => {}), patience]);
+  ended.abort();
 }

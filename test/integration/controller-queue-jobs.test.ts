@@ -141,7 +141,8 @@ describe('a job of REST', () => {
   it('whose QueueJob is deleted gets it again and runs once, 500 at a time', async () => {
     const { open, run } = gate();
     world.run = run;
-    world.createController({ cluster: { resyncMs: 3_000 } }).startLeading();
+    // Longer than 500 handlers may keep a machine from renewing their leases.
+    world.createController({ leaseSeconds: 30, cluster: { resyncMs: 3_000 } }).startLeading();
     await world.startWorker(300);
     const jobs = Array.from({ length: 500 }, (_, n) => newJob({ input: { n } }));
     await acceptJobs(world.ledger.db, jobs);

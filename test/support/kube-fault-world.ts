@@ -9,6 +9,7 @@ import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import type { ResourceType } from '../../src/kube/resource-type.ts';
 import { acceptJobs } from '../../src/ledger/accept.ts';
 import { putPool } from '../../src/ledger/pools.ts';
+import { withDeadline } from '../../src/lifecycle/wait-for.ts';
 import { checkRun } from './checker.ts';
 import { anyType } from './embedded.ts';
 import type { ActivePlan, Fault, HttpFaultProxy, ProxiedRequest } from './http-fault-proxy.ts';
@@ -290,10 +291,19 @@ export class KubeFaultWorld {
 
   async #close(): Promise<void> {
     this.release();
-    for (const close of this.#closers.reverse()) await close();
-    await Promise.all(this.#lives.map((life) => life.end()));
-    await this.#direct.close();
-    await this.ledger.close();
+    const [witness, worker] = this.#closers;
+    const parts = Object.entries({
+      worker: async () => worker?.(),
+      witness: async () => witness?.(),
+      controllers: () => Promise.all(this.#lives.map((life) => life.end())),
+      client: () => this.#direct.close(),
+      ledger: () => this.ledger.close(),
+    });
+    for (const [part, close] of parts) {
+      await withDeadline(close, TIMEOUT_MS).catch((cause) => {
+        throw new Error(`The world's ${part} did not close`, { cause });
+      });
+    }
     await rm(this.#folder, { recursive: true });
   }
 }
