@@ -42,11 +42,12 @@ LABEL org.opencontainers.image.title="Longshore" \
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json package-lock.json LICENSE ./
+COPY bin bin
 COPY --from=packages /build/node_modules node_modules
 COPY --from=build /build/dist dist
 # `kubectl exec … -- longshore api-key create`. Nothing at run time needs npm, and what is not there cannot be attacked.
-RUN chmod 755 dist/cli/main.js \
-  && ln -s /app/dist/cli/main.js /usr/local/bin/longshore \
+RUN chmod 755 bin/longshore.js \
+  && ln -s /app/bin/longshore.js /usr/local/bin/longshore \
   && rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn*
 # The user `node` as a number: the kubelet cannot tell of a name that it is not root.
 USER 1000:1000
