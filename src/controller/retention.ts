@@ -3,6 +3,7 @@ import {
   deleteOldJobs,
   dropOldWeeks,
   ensurePartitions,
+  keepRateHistory,
   type Retention,
   SWEEP_NAMES,
   type Sweep,
@@ -21,6 +22,7 @@ export interface RetentionOptions {
 export interface RetentionCounts extends Partial<Record<Sweep, number>> {
   partitionsMade: number;
   weeksDropped: number;
+  rateDaysDropped: number;
   jobs: number;
 }
 
@@ -36,6 +38,7 @@ export async function keepRetention(
   const counts: RetentionCounts = {
     partitionsMade: await ensurePartitions(db),
     weeksDropped: await dropOldWeeks(db, retention.jobDays),
+    rateDaysDropped: (await keepRateHistory(db, retention.rateDays)).dropped,
     jobs: await deleteJobs(options, signal),
   };
   for (const name of SWEEP_NAMES) {
