@@ -1,5 +1,14 @@
 import type { RateSnapshot } from '../core/rates/rate.ts';
+import type { RateSource } from '../core/rates/rate-reader.ts';
 import type { Queryable } from './database.ts';
+
+/** The ledger as whoever shows rates reads it. */
+export function createRateSource(db: Queryable): RateSource {
+  return {
+    readVersion: (namespace) => readRateVersion(db, namespace),
+    readSnapshot: (namespace) => readRateSnapshot(db, namespace),
+  };
+}
 
 /** The version of a namespace's rates; 0 when it has none. */
 export async function readRateVersion(db: Queryable, namespace: string): Promise<number> {

@@ -123,6 +123,32 @@ export async function deleteOldJobs(
 }
 
 /**
+ * Deletes up to `limit` jobs of schedules that a shipped type keeps, a day after they were made: one each ten seconds, and
+ * what they brought is kept elsewhere. Answers how many fire times were dealt with.
+ */
+export async function deleteOldRounds(db: Queryable, limit: number): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `/* old-rounds */ with old as materialized (
+       select f.namespace, f.name, f.fire_at, f.job_id as id
+       from schedule_fires f
+       join schedules s on s.namespace = f.namespace and s.name = f.name and s.kept_by is not null
+       left join jobs j on j.id = f.job_id
+       where f.decided_at < now() - interval '1 day' and (j.id is null or j.finished_at is not null and not j.in_window)
+       order by f.decided_at limit $1
+     ), gone_attempts as (delete from attempts a using old where a.job_id = old.id),
+     gone_events as (delete from events e using old where e.job_id = old.id),
+     gone_labels as (delete from job_labels l using old where l.job_id = old.id),
+     gone_keys as (delete from unique_keys k using old where k.job_id = old.id),
+     gone_jobs as (delete from jobs j using old where j.id = old.id),
+     gone as (delete from schedule_fires f using old
+       where f.namespace = old.namespace and f.name = old.name and f.fire_at = old.fire_at returning 1)
+     select count(*)::integer as count from gone`,
+    [limit],
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/**
  * What is swept in bounded batches, by name. $1 the days that jobs are kept, $2 those of blobs, $3 the batch, $4 and $5 the days of
  * exchange rates by minute and by hour.
  */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareDecimals, divide, multiply, parsePrice } from './decimal.ts';
+import { compareDecimals, divide, multiply, parsePrice, ratio } from './decimal.ts';
 
 describe('a price', () => {
   it.each([
@@ -34,6 +34,13 @@ describe('arithmetic', () => {
     expect(divide('1', '3')).toBe('0.33333333333333333333');
     expect(divide('1', '0.00000012')).toBe('8333333.3333333333333');
     expect(divide('2', '3')).toBe('0.66666666666666666667');
+  });
+
+  it('rounds a ratio once', () => {
+    expect(ratio(['4040'], ['101'])).toBe('40');
+    expect(ratio(['60000'], ['50000'])).toBe('1.2');
+    expect(ratio([], ['3'])).toBe('0.33333333333333333333');
+    expect(ratio(['3', '7'], [])).toBe('21');
   });
 
   it('compares what a double would take for equal', () => {

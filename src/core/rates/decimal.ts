@@ -32,6 +32,13 @@ export function divide(a: string, b: string): string {
   return new Rounded(a).div(b).toFixed();
 }
 
+/** The product of the ones by that of the others, rounded to 20 digits once. */
+export function ratio(above: readonly string[], below: readonly string[]): string {
+  const product = (factors: readonly string[]): Decimal =>
+    factors.reduce((sum, factor) => sum.times(factor), new Exact(1));
+  return new Rounded(product(above)).div(product(below)).toFixed();
+}
+
 /** Below 0 when `a` is less, above when it is more. */
 export function compareDecimals(a: string, b: string): number {
   return new Exact(a).comparedTo(b);

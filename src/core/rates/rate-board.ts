@@ -1,4 +1,4 @@
-import { compareDecimals, divide, multiply } from './decimal.ts';
+import { compareDecimals, divide, ratio } from './decimal.ts';
 import { type Rate, type RateLeg, type RateSnapshot, staleAfterMs, type TrackedRate } from './rate.ts';
 
 /** Assets that cross rates are looked for through first: those with the deepest markets. */
@@ -131,6 +131,15 @@ function isBetter(step: Step, than: Step, nowMs: number): boolean {
   return compareDecimals(step.price, than.price) > 0;
 }
 
+/** A single quote as it was said; anything else is computed, and rounded once. */
+function priceOf(way: readonly Step[]): string {
+  const [first] = way;
+  if (way.length === 1 && first?.inverse === false) return first.price;
+  const quoted = (inverse: boolean) =>
+    way.filter((step) => step.inverse === inverse).map((step) => step.rate.price);
+  return ratio(quoted(false), quoted(true));
+}
+
 function toRate(
   way: readonly Step[],
   { base, quote, via, nowMs }: { base: string; quote: string; via: string | null; nowMs: number },
@@ -152,7 +161,7 @@ function toRate(
   return {
     base,
     quote,
-    price: way.map((step) => step.price).reduce((product, price) => multiply(product, price)),
+    price: priceOf(way),
     atMs,
     ageMs: Math.max(0, nowMs - atMs),
     stale: legs.some((leg) => leg.stale),
