@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import { nextFire } from '../core/schedule.ts';
 import type { Database } from '../ledger/database.ts';
-import { deleteKeptSchedules, putSchedule } from '../ledger/schedules.ts';
+import { deleteKeptSchedules, getSchedule, putSchedule } from '../ledger/schedules.ts';
 import { listTrackedProviders } from '../ledger/trade-info.ts';
 import { PROVIDER_NAMES } from '../types/exchange-rate/provider-folder.ts';
 import { exchangeRateType } from '../types/exchange-rate/type.ts';
@@ -27,7 +28,7 @@ export class RateSchedules {
   }
 
   async runOnce(): Promise<{ schedules: number; ended: number; refused: number }> {
-    const { db, clock } = this.#options;
+    const { db } = this.#options;
     const kept: { namespace: string; name: string }[] = [];
     let refused = 0;
     for (const { namespace, provider, everySeconds } of await listTrackedProviders(db)) {
@@ -37,19 +38,7 @@ export class RateSchedules {
         this.#tell({ namespace, provider }, 'Found pairs of a provider that is not known');
         continue;
       }
-      const { outcome } = await putSchedule(db, {
-        ...key,
-        spec: {
-          every: `${everySeconds}s`,
-          overlap: 'skip',
-          catchUp: { policy: 'none', limit: 1 },
-          suspend: false,
-          job: { type: exchangeRateType.name, input: { provider } },
-        },
-        resourceUid: null,
-        keptBy: exchangeRateType.name,
-        nextFireAtMs: nextFire({ everySeconds }, clock.now()),
-      });
+      const outcome = await this.#put(key, { provider, everySeconds });
       if (outcome !== 'owned') kept.push(key);
       else {
         refused += 1;
@@ -58,6 +47,27 @@ export class RateSchedules {
     }
     const ended = await deleteKeptSchedules(db, exchangeRateType.name, kept);
     return { schedules: kept.length, ended, refused };
+  }
+
+  async #put(
+    key: { namespace: string; name: string },
+    { provider, everySeconds }: { provider: string; everySeconds: number },
+  ): Promise<'kept' | 'owned'> {
+    const { db, clock } = this.#options;
+    const spec = {
+      every: `${everySeconds}s`,
+      overlap: 'skip',
+      catchUp: { policy: 'none', limit: 1 },
+      suspend: false,
+      job: { type: exchangeRateType.name, input: { provider } },
+    };
+    const found = await getSchedule(db, key.namespace, key.name);
+    if (found?.keptBy === exchangeRateType.name && isDeepStrictEqual(found.spec, spec)) return 'kept';
+    const nextFireAtMs = nextFire({ everySeconds }, clock.now());
+    const { outcome } = await putSchedule(db, {
+      ...{ ...key, spec, resourceUid: null, keptBy: exchangeRateType.name, nextFireAtMs },
+    });
+    return outcome === 'owned' ? 'owned' : 'kept';
   }
 
   #tell(fields: object, message: string): void {
