@@ -43,7 +43,8 @@ export function tagOf(rates: readonly Rate[], suffix = ''): string {
 
 /** The answer to one question, ready to be sent. */
 export interface RateAnswer {
-  body: Buffer;
+  /** ASCII, as all that rates are made of: with the headers it goes out in one write. */
+  body: string;
   etag: string;
   cacheControl: string;
   stale: boolean;
@@ -78,7 +79,7 @@ export class RateAnswers {
 function toAnswer(rate: Rate | null): RateAnswer | null {
   if (rate === null) return null;
   return {
-    body: Buffer.from(JSON.stringify(viewRate(rate))),
+    body: JSON.stringify(viewRate(rate)),
     etag: tagOf([rate]),
     cacheControl: cacheControlOf(rate),
     stale: rate.stale,

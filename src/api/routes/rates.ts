@@ -50,7 +50,7 @@ export function rateRoutes(deps: ApiDeps): Router {
     for (const rate of rates) deps.metrics.countRateRead(rate.stale ? 'stale' : 'fresh');
     for (const _ of unknown) deps.metrics.countRateRead('unknown');
     send(req, res, {
-      body: Buffer.from(JSON.stringify({ rates: rates.map(viewRate), unknown, nextCursor: page.nextCursor })),
+      body: JSON.stringify({ rates: rates.map(viewRate), unknown, nextCursor: page.nextCursor }),
       etag: tagOf(rates, JSON.stringify([unknown, page.nextCursor])),
       cacheControl: rates.length === 0 ? 'private, no-cache' : shortest(rates),
       stale: false,
@@ -95,7 +95,8 @@ function send(req: Request, res: Response, { body, etag, cacheControl }: RateAns
   }
   res.setHeader('Content-Type', 'application/json; charset=utf-8');
   res.setHeader('Content-Length', body.length);
-  res.end(req.method === 'HEAD' ? undefined : body);
+  if (req.method === 'HEAD') res.end();
+  else res.end(body, 'latin1');
 }
 
 function shortest(rates: readonly Rate[]): string {
