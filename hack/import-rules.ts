@@ -44,7 +44,7 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
 
 /** The only packages of folders that stay free of everything else. */
 const ALLOWED_PACKAGES: readonly { files: RegExp; packages: readonly string[] }[] = [
-  { files: /^src\/core\//, packages: ['zod', 'croner', 'ipaddr.js'] },
+  { files: /^src\/core\//, packages: ['zod', 'croner', 'ipaddr.js', 'decimal.js'] },
   { files: /^src\/types\/contract-source\//, packages: ['zod', '@noble/hashes'] },
   { files: /^src\/types\/[^/]+\/run\.ts$/, packages: ['zod', 'sharp'] },
   { files: /^src\/types\/user-schema\.ts$/, packages: ['zod', 'ajv'] },

@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import type { Clock } from '../core/clock.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
+import type { RateReader } from '../core/rates/rate-reader.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import type { JobAcceptor } from '../ledger/accept.ts';
@@ -18,6 +19,8 @@ export interface ApiMetrics {
   /** One shared insert. */
   observeBatch(batch: { jobs: number; seconds: number; failed: boolean }): void;
   countCacheRead(outcome: 'hit' | 'miss' | 'skipped'): void;
+  /** One rate that was asked for. */
+  countRateRead(outcome: 'fresh' | 'stale' | 'unknown'): void;
 }
 
 export interface ApiLimits {
@@ -42,6 +45,7 @@ export interface ApiDeps {
   types: TypeLookup;
   jobs: JobReader;
   events: EventHub;
+  rates: RateReader;
   /** Who asks, by their key; with authentication off, the one principal that everybody is. */
   auth: Authenticator | Principal;
   webhooks: WebhookRules;

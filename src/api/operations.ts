@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ApiKeyScope } from '../ledger/api-keys.ts';
 import { contractSourceType } from '../types/contract-source/type.ts';
 import { imageConvertType } from '../types/image-convert/type.ts';
+import { RATE_OPERATIONS } from './rate-operations.ts';
 import { resultQuery } from './routes/job-result.ts';
 import * as schemas from './schemas.ts';
 
@@ -263,6 +264,7 @@ export const OPERATIONS: readonly Operation[] = [
     },
     problems: [],
   },
+  ...RATE_OPERATIONS,
   {
     method: 'get',
     path: '/openapi.json',

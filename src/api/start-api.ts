@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { JobType } from '../core/job-type.ts';
 import type { Logger } from '../core/logger.ts';
+import { RateReader } from '../core/rates/rate-reader.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import { JobAcceptor } from '../ledger/accept.ts';
@@ -10,7 +11,10 @@ import { listEvents } from '../ledger/events.ts';
 import { findJobType, putJobType } from '../ledger/job-types.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
+import { createRateSource } from '../ledger/rates.ts';
+import { RateCache } from '../queue/rate-cache.ts';
 import { StatusCache } from '../queue/status-cache.ts';
+import { VersionedCache } from '../queue/versioned-cache.ts';
 import { TypeCatalogue } from '../types/type-catalogue.ts';
 import { createApp } from './app.ts';
 import { Authenticator, createPrincipal } from './authenticator.ts';
@@ -70,15 +74,19 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   await waitForSchema(db, logger, options.signal);
   for (const type of options.types) await putJobType(db, toStoredType(type));
   const acceptor = new JobAcceptor({ db, logger, onBatch: (batch) => options.metrics.observeBatch(batch) });
-  const cache = new StatusCache({
+  const cache = new VersionedCache({
     redisUrl: options.redisUrl,
-    prefix: options.redisPrefix,
     logger,
     onRead: (outcome) => options.metrics.countCacheRead(outcome),
   });
-  const jobs = new JobReader({ db, cache, clock });
+  const jobs = new JobReader({ db, cache: new StatusCache(cache, options.redisPrefix), clock });
   const events = new EventHub({ list: (cursors) => listEvents(db, cursors), logger });
-  const listener = listenForChanges(options, jobs, events);
+  const rates = new RateReader({
+    source: createRateSource(db),
+    copies: new RateCache(cache, options.redisPrefix),
+    ...{ logger, clock },
+  });
+  const listener = listenForChanges(options, { jobs, events, rates });
   const { limits, webhooks, metrics, version, tracer } = options;
   const types = new TypeCatalogue({
     shipped: options.types,
@@ -92,6 +100,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     types,
     jobs,
     events,
+    rates,
     auth,
     webhooks,
     limits,
@@ -113,6 +122,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     async stop() {
       await closeServer(server, CLOSE_GRACE_MS);
       events.stop();
+      rates.stop();
       await acceptor.drain();
       await listener.stop();
       cache.stop();
@@ -129,7 +139,10 @@ function createAuth(options: ApiOptions, db: Database) {
 }
 
 /** Event streams and the cache hear of changes at once; both have a slower way without it. */
-function listenForChanges(options: ApiOptions, jobs: JobReader, events: EventHub): LedgerListener {
+function listenForChanges(
+  options: ApiOptions,
+  { jobs, events, rates }: { jobs: JobReader; events: EventHub; rates: RateReader },
+): LedgerListener {
   const listener = new LedgerListener({ url: options.postgresUrl, logger: options.logger });
   listener.on('changes', (ids) => {
     events.wake(ids);
@@ -137,6 +150,8 @@ function listenForChanges(options: ApiOptions, jobs: JobReader, events: EventHub
       options.logger.warn({ err: error }, 'Failed to refresh the status cache');
     });
   });
+  listener.on('rates', (namespace, version) => rates.onChange(namespace, version));
+  listener.on('connected', () => rates.check());
   listener.start();
   return listener;
 }

@@ -16,6 +16,13 @@ export async function createApiTelemetry(config: Config): Promise<ApiTelemetry> 
     registers: [telemetry.registry],
   });
   for (const outcome of ['hit', 'miss', 'skipped']) cacheReads.inc({ outcome }, 0);
+  const rateReads = new Counter({
+    name: 'longshore_rate_reads_total',
+    help: 'Exchange rates that were asked for',
+    labelNames: ['outcome'],
+    registers: [telemetry.registry],
+  });
+  for (const outcome of ['fresh', 'stale', 'unknown']) rateReads.inc({ outcome }, 0);
   return {
     ...telemetry,
     metrics: {
@@ -27,6 +34,7 @@ export async function createApiTelemetry(config: Config): Promise<ApiTelemetry> 
         if (failed) ledger.failures.inc({ statement: 'accept' });
       },
       countCacheRead: (outcome) => cacheReads.inc({ outcome }),
+      countRateRead: (outcome) => rateReads.inc({ outcome }),
     },
   };
 }

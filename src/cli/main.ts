@@ -4,6 +4,7 @@ import { ConfigError } from '../config/config.ts';
 import { addAdminCommands } from './admin-commands.ts';
 import { addClusterCommands } from './cluster-commands.ts';
 import { addProcessCommands } from './process-commands.ts';
+import { addRateCommands } from './rate-commands.ts';
 
 /** A mistake of the caller: shown without a stack. */
 const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
@@ -31,6 +32,7 @@ const program = new Command('longshore')
 
 addProcessCommands(program);
 addAdminCommands(program);
+addRateCommands(program);
 addClusterCommands(program);
 
 try {

@@ -17,13 +17,23 @@ export interface ControllerMetrics {
   onAudit(findings: readonly Finding[]): void;
   onDepth(depths: readonly Depth[]): void;
   onPoolLoads(loads: readonly PoolLoad[]): void;
+  onBudgets(budgets: readonly BudgetState[]): void;
+  onRates(states: readonly { provider: string; state: string; pairs: number }[]): void;
   onScalerRequest(method: string, code: string): void;
   onScalerPush(active: boolean): void;
+}
+
+interface BudgetState {
+  name: string;
+  bannedSeconds: number;
+  usedToday: number;
+  usedThisMonth: number;
 }
 
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
   ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'pool-loads', 'audit'],
+  ...['rate-schedules', 'providers'],
   ...['pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
@@ -49,6 +59,7 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
   const { depth } = createQueueMetrics(registry);
   return {
     ...createScalerMetrics(registry),
+    ...createProviderMetrics(registry),
     onAudit(findings) {
       const broken = Map.groupBy(findings, (finding) => finding.invariant);
       for (const [invariant, ofOne] of broken) {
@@ -112,6 +123,43 @@ function createScalerMetrics(
       load.reset();
       const shown = loads.toSorted((a, b) => b.load - a.load).slice(0, MOST_POOLS);
       for (const { namespace, name, load: jobs } of shown) load.set({ namespace, pool: name }, jobs);
+    },
+  };
+}
+
+/** How providers are used, and the exchange rates of each; from the ledger, so the leader tells it. */
+function createProviderMetrics(registry: Registry): Pick<ControllerMetrics, 'onBudgets' | 'onRates'> {
+  const paused = new Gauge({
+    name: 'longshore_budget_paused_seconds',
+    help: 'How long no call goes to a provider, because it asked for a pause or has banned us; 0: calls go',
+    labelNames: ['budget'],
+    registers: [registry],
+  });
+  const used = new Gauge({
+    name: 'longshore_budget_used_calls',
+    help: 'Calls to a provider in this day and this month (UTC), by their weight',
+    labelNames: ['budget', 'period'],
+    registers: [registry],
+  });
+  const pairs = new Gauge({
+    name: 'longshore_rates_pairs',
+    help: 'Tracked pairs of a provider: fresh, stale, failing, or waiting for their first rate',
+    labelNames: ['provider', 'state'],
+    registers: [registry],
+  });
+  return {
+    onBudgets(budgets) {
+      for (const { name, bannedSeconds, usedToday, usedThisMonth } of budgets) {
+        paused.set({ budget: name }, bannedSeconds);
+        used.set({ budget: name, period: 'day' }, usedToday);
+        used.set({ budget: name, period: 'month' }, usedThisMonth);
+      }
+    },
+    onRates(states) {
+      pairs.reset();
+      for (const { provider } of states)
+        for (const state of ['fresh', 'stale', 'failing', 'waiting']) pairs.set({ provider, state }, 0);
+      for (const { provider, state, pairs: count } of states) pairs.set({ provider, state }, count);
     },
   };
 }

@@ -68,6 +68,10 @@ export interface BudgetRequest {
   perSecond: number;
   /** Calls a day (UTC); 0 is no limit. */
   perDay: number;
+  /** Calls a month (UTC). Defaults to 0, no limit. */
+  perMonth?: number;
+  /** How many calls this one counts as. Defaults to 1. */
+  weight?: number;
   /** Defaults to 5,000. */
   maxWaitMs?: number;
 }
@@ -79,6 +83,8 @@ export interface HandlerContext<Input = unknown> {
     namespace: string;
     type: string;
     attempt: number;
+    /** The fencing token: grows with each delivery. Give it to whatever is written to, so that a late delivery is refused. */
+    lease: number;
     labels: Record<string, string>;
   };
   readonly input: Input;

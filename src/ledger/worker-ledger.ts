@@ -90,6 +90,17 @@ interface ClaimRow {
   started_at: Date;
 }
 
+/** One call to a provider, with its limits over all workers; 0 is none. */
+export interface SpentBudget {
+  name: string;
+  perSecond: number;
+  perDay: number;
+  perMonth?: number;
+  /** How many calls it counts as. Defaults to 1. */
+  weight?: number;
+  maxWaitMs: number;
+}
+
 export interface WorkerIdentity {
   /** Opens the pool's namespace and types. */
   secret: string;
@@ -172,17 +183,15 @@ export class WorkerLedger {
     ]);
   }
 
-  /** Asks a provider's budget for one call; a granted wait is reserved, a longer one than `maxWaitMs` is only told. */
-  async takeBudget(budget: { name: string; perSecond: number; perDay: number; maxWaitMs: number }): Promise<{
-    granted: boolean;
-    waitMs: number;
-  }> {
+  /** Asks a provider's budget for a call of this weight; a granted wait is reserved, one longer than `maxWaitMs` is only told. */
+  async takeBudget(budget: SpentBudget): Promise<{ granted: boolean; waitMs: number }> {
+    const { name, perSecond, perDay, perMonth = 0, weight = 1, maxWaitMs } = budget;
     const { rows } = await this.#db.query<{ granted: boolean; wait_ms: number }>(
-      '/* budget */ select * from longshore.take_budget($1, $2, $3, $4, $5)',
-      [this.#identity.secret, budget.name, budget.perSecond, budget.perDay, budget.maxWaitMs],
+      '/* budget */ select * from longshore.spend_budget($1, $2, $3, $4, $5, $6, $7)',
+      [this.#identity.secret, name, perSecond, perDay, perMonth, weight, maxWaitMs],
     );
     const row = rows[0];
-    if (row === undefined) throw new Error('take_budget answered no row');
+    if (row === undefined) throw new Error('spend_budget answered no row');
     return { granted: row.granted, waitMs: row.wait_ms };
   }
 

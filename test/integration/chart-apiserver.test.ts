@@ -150,5 +150,6 @@ test('the default pools are WorkerPools that the API server takes', async () => 
   expect(names.trim().split('\n')).toEqual([
     'workerpool.longshore.dev/image-convert',
     'workerpool.longshore.dev/contract-source',
+    'workerpool.longshore.dev/exchange-rate',
   ]);
 });

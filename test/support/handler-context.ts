@@ -53,7 +53,7 @@ export function createTestContext(type: string, input: unknown, options: TestCon
   const progress: number[] = [];
   const signal = options.signal ?? new AbortController().signal;
   const context: HandlerContext = {
-    job: { id: uuidv7(), namespace: 'default', type, attempt: 1, labels: {} },
+    job: { id: uuidv7(), namespace: 'default', type, attempt: 1, lease: 1, labels: {} },
     input,
     signal,
     logger: silentLogger,

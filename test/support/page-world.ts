@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { RoundLedger } from '../../src/ledger/round-ledger.ts';
 import { createShippedHandlers } from '../../src/types/handlers.ts';
 import { SHIPPED_TYPES } from '../../src/types/registry.ts';
 import { startTestApi, type TestApi } from './api.ts';
@@ -43,7 +44,11 @@ export class PageWorld {
       etherscan: { baseUrl: etherscan.url, apiKey: 'test', perSecond: 100 },
       order: ['etherscan'] as const,
     };
-    const embedded = new Embedded({ ledger, registrations: createShippedHandlers({ contractSource }) });
+    const rounds = new RoundLedger(ledger.db, ledger.poolSecret);
+    const embedded = new Embedded({
+      ledger,
+      registrations: createShippedHandlers({ rounds }, { contractSource }),
+    });
     embedded.startController();
     await embedded.startWorker();
     return new PageWorld(ledger, await startOpenApi(ledger), browser, embedded, etherscan);
