@@ -16,6 +16,8 @@ import { jobEventRoutes } from './routes/job-events.ts';
 import { jobResultRoutes } from './routes/job-result.ts';
 import { jobTypeRoutes } from './routes/job-types.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { meterReadingRoutes } from './routes/meter-readings.ts';
+import { meterRoutes } from './routes/meters.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 
@@ -29,6 +31,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(securityHeaders());
   app.use('/v1', authenticate(deps));
   // Those that are asked most come first: Express goes through its routes one by one.
+  app.use(meterReadingRoutes(deps));
   app.use(jobRoutes(deps));
   app.use(contractRoutes(deps));
   app.use(imageRoutes(deps));
@@ -38,6 +41,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(jobEventRoutes(deps));
   app.use(scheduleRoutes(deps));
   app.use(jobTypeRoutes(deps));
+  app.use(meterRoutes(deps));
   app.use(pageRoutes(deps.version));
   app.use(answerUnknown);
   app.use(answerErrors(deps));

@@ -19,6 +19,7 @@ import { EventHub } from './event-hub.ts';
 import { JobReader } from './job-reader.ts';
 import { closeServer, listen } from './server.ts';
 import { toStoredType } from './shipped-types.ts';
+import { type ReadingSettings, startReadings } from './start-readings.ts';
 import type { RateLimit } from './token-bucket.ts';
 
 export interface ApiOptions {
@@ -26,6 +27,9 @@ export interface ApiOptions {
   port: number;
   postgresUrl: string;
   postgresPoolSize: number;
+  /** A read replica; empty for none. */
+  postgresReadUrl: string;
+  readings: ReadingSettings;
   redisUrl: string;
   redisPrefix: string;
   auth: 'keys' | 'off';
@@ -44,7 +48,7 @@ export interface ApiOptions {
 
 export interface RunningApi {
   url: string;
-  /** Rejects when the ledger does not answer. */
+  /** Rejects when the ledger does not answer, and readings cannot be spooled either. */
   checkLedger(): Promise<unknown>;
   stop(): Promise<void>;
 }
@@ -80,6 +84,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const events = new EventHub({ list: (cursors) => listEvents(db, cursors), logger });
   const listener = listenForChanges(options, jobs, events);
   const { limits, webhooks, metrics, version, tracer } = options;
+  const readings = await startReadings({ ...options, ...options.readings, db });
   const types = new TypeCatalogue({
     shipped: options.types,
     find: (ns, name) => findJobType(db, ns, name),
@@ -89,6 +94,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const app = createApp({
     db,
     acceptor,
+    readings: readings.deps,
     types,
     jobs,
     events,
@@ -109,11 +115,16 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   logger.info({ url }, 'API started');
   return {
     url,
-    checkLedger: () => db.query('select 1'),
+    async checkLedger() {
+      // With room in the spool this process is of use without the ledger.
+      if (readings.canSpool()) return;
+      await db.query('select 1');
+    },
     async stop() {
       await closeServer(server, CLOSE_GRACE_MS);
       events.stop();
       await acceptor.drain();
+      await readings.stop();
       await listener.stop();
       cache.stop();
       await db.end();

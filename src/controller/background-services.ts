@@ -6,9 +6,11 @@ import { auditLedger, type Finding } from '../ledger/audit.ts';
 import type { Database } from '../ledger/database.ts';
 import { countDepths, type Depth } from '../ledger/depths.ts';
 import { readPoolLoads } from '../ledger/pool-loads.ts';
+import { countUnjudged } from '../ledger/reading-ranges.ts';
 import type { Retention } from '../ledger/retention.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { runBulkOperations } from './bulk-operations.ts';
+import { cutReadingRanges, keepReadings } from './reading-ranges.ts';
 import { keepRetention } from './retention.ts';
 import { fireSchedules } from './schedules.ts';
 import { WebhookDelivery, type WebhookSettings } from './webhooks.ts';
@@ -33,6 +35,8 @@ export interface BackgroundServicesOptions {
   onDepth?(depths: readonly Depth[]): void;
   /** Called with what every pool should be, for metrics. */
   onPoolLoads?(loads: readonly PoolLoad[]): void;
+  /** Called with what waits to be judged, for metrics. */
+  onUnjudged?(unjudged: { readings: number; oldestSeconds: number }): void;
 }
 
 /** The minute's audit looks at jobs accepted this lately; `longshore audit` looks at all. */
@@ -70,6 +74,11 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
       const loads = await readPoolLoads(db);
       options.onPoolLoads?.(loads);
       return { pools: loads.length };
+    }),
+    service('reading-ranges', 250, (signal) => cutReadingRanges(db, signal)),
+    service('readings', 10_000, async (signal) => {
+      options.onUnjudged?.(await countUnjudged(db));
+      return keepReadings(db, signal);
     }),
     service('audit', 60_000, () => audit(options)),
   ];

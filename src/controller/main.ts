@@ -107,6 +107,7 @@ export async function runController(config: Config): Promise<void> {
       onAudit: metrics.onAudit,
       onDepth: metrics.onDepth,
       onPoolLoads: metrics.onPoolLoads,
+      onUnjudged: metrics.onUnjudged,
     }),
   });
   election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));

@@ -17,6 +17,7 @@ export interface ControllerMetrics {
   onAudit(findings: readonly Finding[]): void;
   onDepth(depths: readonly Depth[]): void;
   onPoolLoads(loads: readonly PoolLoad[]): void;
+  onUnjudged(unjudged: { readings: number; oldestSeconds: number }): void;
   onScalerRequest(method: string, code: string): void;
   onScalerPush(active: boolean): void;
 }
@@ -24,7 +25,7 @@ export interface ControllerMetrics {
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
   ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'pool-loads', 'audit'],
-  ...['pool-figures', 'pool-resync', 'default-pools'],
+  ...['reading-ranges', 'readings', 'pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
 /** `…/queuejobs/<name>/status` without its names. */
@@ -47,6 +48,16 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     registers: [registry],
   });
   const { depth } = createQueueMetrics(registry);
+  const unjudged = new Gauge({
+    name: 'longshore_readings_unjudged',
+    help: 'Meter readings that are stored and not judged yet',
+    registers: [registry],
+  });
+  const oldestUnjudged = new Gauge({
+    name: 'longshore_readings_unjudged_oldest_seconds',
+    help: 'How long the oldest of them has waited',
+    registers: [registry],
+  });
   return {
     ...createScalerMetrics(registry),
     onAudit(findings) {
@@ -62,6 +73,10 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       // What has emptied is not counted any more, and must not stay at its last value.
       depth.reset();
       for (const { namespace, type, state, jobs } of depths) depth.set({ namespace, type, state }, jobs);
+    },
+    onUnjudged({ readings, oldestSeconds }) {
+      unjudged.set(readings);
+      oldestUnjudged.set(oldestSeconds);
     },
     onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
     onKubeRequest({ method, path, status }) {

@@ -1,6 +1,7 @@
 import type { Registration } from '../core/handler.ts';
 import { type ContractSourceSettings, createContractSourceHandler } from './contract-source/run.ts';
 import { createImageConvertHandler, type ImageConvertSettings } from './image-convert/run.ts';
+import { createMeterReadingsHandler } from './meter-readings/run.ts';
 
 export interface ShippedHandlerSettings {
   imageConvert?: ImageConvertSettings;
@@ -12,5 +13,6 @@ export function createShippedHandlers(settings: ShippedHandlerSettings = {}): Re
   return [
     createImageConvertHandler(settings.imageConvert ?? {}),
     createContractSourceHandler(settings.contractSource ?? {}),
+    createMeterReadingsHandler(),
   ];
 }
