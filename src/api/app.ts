@@ -19,6 +19,7 @@ import { jobRoutes } from './routes/jobs.ts';
 import { meterReadingRoutes } from './routes/meter-readings.ts';
 import { meterRoutes } from './routes/meters.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { readingFileRoutes } from './routes/reading-files.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 
 /** The HTTP API as an Express application. Pure wiring: it opens no port and no connection. */
@@ -42,6 +43,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(scheduleRoutes(deps));
   app.use(jobTypeRoutes(deps));
   app.use(meterRoutes(deps));
+  app.use(readingFileRoutes(deps));
   app.use(pageRoutes(deps.version));
   app.use(answerUnknown);
   app.use(answerErrors(deps));

@@ -20,11 +20,7 @@ import { putPool } from '../ledger/pools.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
 import { createTable } from './table.ts';
-
-/** A mistake of the caller. */
-class UsageError extends Error {
-  override name = 'UsageError';
-}
+import { UsageError } from './usage-error.ts';
 
 /** What an operator does to the ledger. */
 export function addAdminCommands(program: Command): void {

@@ -115,3 +115,19 @@ export async function readBill(
   const lines = rows.filter(({ readings }) => readings > 0).map(({ waiting: _, ...line }) => line);
   return { lines, waiting: rows.reduce((sum, { waiting }) => sum + waiting, 0) };
 }
+
+/** A page of all readings of a month (`YYYY-MM`), in the order of their ids. */
+export async function listMonth(
+  db: Queryable,
+  namespace: string,
+  month: string,
+  page: { limit: number; afterId: string },
+): Promise<MeterReading[]> {
+  const { rows } = await db.query<ReadingRow>(
+    `/* readings-of-month */ select ${COLUMNS} from meter_readings
+     where day >= $2::date and day < ($2::date + interval '1 month')::date and namespace = $1 and id > $3
+     order by id limit $4`,
+    [namespace, `${month}-01`, page.afterId, page.limit],
+  );
+  return rows.map(toReading);
+}
