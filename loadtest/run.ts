@@ -14,6 +14,7 @@ import pg from 'pg';
 import { findK6 } from '../hack/k6.ts';
 import { type Stack, startStack } from '../hack/stack/stack.ts';
 import { MemorySampler } from './memory-sampler.ts';
+import { READINGS_MODES, runReadings } from './readings.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -47,9 +48,10 @@ const SCENARIOS: Record<string, Scenario> = {
   },
   images: { script: 'images.js', env: { SCALE: values.scale } },
 };
+if (READINGS_MODES.includes(name)) process.exit(await runReadings(name, values));
 const scenario = SCENARIOS[name];
 if (scenario === undefined)
-  throw new Error(`There is no load test "${name}"; there are ${Object.keys(SCENARIOS).join(', ')}`);
+  throw new Error(`There is no load test "${name}"; there are ${[...Object.keys(SCENARIOS), ...READINGS_MODES].join(', ')}`);
 
 /** Everything has to end by then. */
 const DRAIN_TIMEOUT_MS = 300_000;

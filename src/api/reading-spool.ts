@@ -38,6 +38,8 @@ export interface ReadingSpoolOptions {
 
 /** A segment is read whole when it is drained. */
 const SEGMENT_BYTES = 4 * 1_048_576;
+/** No reading is longer: a spool without room for one is full. */
+const MAX_LINE_BYTES = 1_024;
 const DRAIN_BATCH = 1_000;
 const DRAIN_INTERVAL_MS = 250;
 const SEGMENT = /^[0-9a-f-]{36}\.spool$/;
@@ -95,7 +97,7 @@ export class ReadingSpool {
   }
 
   get isFull(): boolean {
-    return this.#bytes >= this.#options.maxBytes;
+    return this.#bytes + MAX_LINE_BYTES > this.#options.maxBytes;
   }
 
   /** Resolves when the reading is on the disk. Rejects with {@link SpoolFullError}, `BatcherFullError`, or what the disk says. */

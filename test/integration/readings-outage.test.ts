@@ -177,7 +177,9 @@ describe('PostgreSQL cannot be reached', () => {
       ({ readings }) => readings === spooled + 1,
       { describe: 'the spool to be drained' },
     );
-    await waitFor(async () => (await send(api, 'M-200', 1)).status === 201, {
+    // Another one each time: what is spooled once more is there already when it is sent again.
+    let value = 0;
+    await waitFor(async () => (await send(api, 'M-200', (value += 1))).status === 201, {
       describe: 'a reading to be stored',
     });
   });

@@ -79,7 +79,9 @@ async function runImport(deps: ApiDeps, req: Request, res: Response): Promise<vo
   releaseInFlight(res);
   try {
     const done = await importReadings({
-      ...{ db: deps.db, namespace, name: name.data, content: req, resume },
+      ...{ db: deps.db, namespace, name: name.data, resume },
+      // A file that is refused half-way must not take the connection with it, over which its answer goes.
+      content: req.iterator({ destroyOnReturn: false }),
       timeZone: deps.readings.timeZone,
       nowMs: deps.clock.now(),
     });
