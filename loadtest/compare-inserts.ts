@@ -15,7 +15,9 @@ export async function compareInserts(url: string): Promise<Record<string, string
     'one INSERT a request, ten connections': await insertOneByOne(url, 10),
     'shared INSERTs of 200, two connections': await insertShared(url, 2, 200),
   };
-  return Object.fromEntries(Object.entries(figures).map(([what, rate]) => [what, `${Math.round(rate)} rows/s`]));
+  return Object.fromEntries(
+    Object.entries(figures).map(([what, rate]) => [what, `${Math.round(rate)} rows/s`]),
+  );
 }
 
 const COLUMNS = 'id, day, namespace, meter_id, zone, value, read_at, source, batch_id';
@@ -39,7 +41,12 @@ function insertShared(url: string, connections: number, rows: number): Promise<n
 }
 
 /** Rows a second of a statement that is repeated on each connection. */
-async function during(url: string, connections: number, rows: number, query: pg.QueryConfig): Promise<number> {
+async function during(
+  url: string,
+  connections: number,
+  rows: number,
+  query: pg.QueryConfig,
+): Promise<number> {
   const until = performance.now() + SECONDS * 1_000;
   const counts = await Promise.all(
     Array.from({ length: connections }, async () => {

@@ -15,7 +15,8 @@ export function drawKnee(points: readonly KneePoint[]): string {
   const [low, high] = [Math.min(...points.map((p) => p.rate)), Math.max(...points.map((p) => p.rate))];
   const top = Math.max(100, ...points.map((p) => p.p99));
   const x = (rate: number) => MARGIN + ((rate - low) / Math.max(1, high - low)) * (WIDTH - 2 * MARGIN);
-  const y = (ms: number) => HEIGHT - MARGIN - (Math.log10(Math.max(1, ms)) / Math.log10(top)) * (HEIGHT - 2 * MARGIN);
+  const y = (ms: number) =>
+    HEIGHT - MARGIN - (Math.log10(Math.max(1, ms)) / Math.log10(top)) * (HEIGHT - 2 * MARGIN);
   const line = points.map(({ rate, p99 }) => `${x(rate).toFixed(1)},${y(p99).toFixed(1)}`).join(' ');
   const dots = points.map(
     ({ rate, p99, errors }) =>

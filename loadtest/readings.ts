@@ -4,7 +4,17 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, createReadStream, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -67,7 +77,9 @@ export async function runReadings(mode: string, options: ReadingsOptions): Promi
     const env = { LONGSHORE_POSTGRES_URL: stack.postgresUrl };
     await runCli(['readings', 'seed', '--customers', String(METERS)], env, AbortSignal.timeout(120_000));
     await ledger.query('analyze');
-    const figures = await stack.during((MODES[mode] as (typeof MODES)[string])({ stack, ledger, dataDir }, options));
+    const figures = await stack.during(
+      (MODES[mode] as (typeof MODES)[string])({ stack, ledger, dataDir }, options),
+    );
     await ledger.end();
     report(mode, figures);
     return 0;
@@ -102,22 +114,28 @@ let rounds = 0;
 async function runK6(world: World, env: Record<string, string>): Promise<Summary> {
   const file = join(world.dataDir, 'k6.json');
   rounds += 1;
-  const driver = spawn(await findK6(), ['run', '--quiet', '--summary-export', file, join(ROOT, 'loadtest/readings.js')], {
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      API_URL: world.stack.apiUrl,
-      API_KEY: world.stack.apiKey ?? '',
-      METERS: String(METERS),
-      READ_AT: readAt(),
-      RUN: String(Date.now()),
-      // Each run reads on from where the one before must have ended.
-      BASE: String(rounds * 20),
-      ...env,
+  const driver = spawn(
+    await findK6(),
+    ['run', '--quiet', '--summary-export', file, join(ROOT, 'loadtest/readings.js')],
+    {
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        API_URL: world.stack.apiUrl,
+        API_KEY: world.stack.apiKey ?? '',
+        METERS: String(METERS),
+        READ_AT: readAt(),
+        RUN: String(Date.now()),
+        // Each run reads on from where the one before must have ended.
+        BASE: String(rounds * 20),
+        ...env,
+      },
     },
-  });
+  );
   const [exitCode] = (await once(driver, 'exit')) as [number | null];
-  const { metrics } = JSON.parse(readFileSync(file, 'utf8')) as { metrics: Record<string, Record<string, number>> };
+  const { metrics } = JSON.parse(readFileSync(file, 'utf8')) as {
+    metrics: Record<string, Record<string, number>>;
+  };
   return {
     exitCode: exitCode ?? 1,
     acknowledged: metrics.acknowledged?.count ?? 0,
@@ -141,7 +159,8 @@ async function count({ ledger }: World): Promise<{ all: number; received: number
 async function untilJudged(world: World): Promise<number> {
   const startedAtMs = performance.now();
   while ((await count(world)).received > 0) {
-    if (performance.now() - startedAtMs > JUDGE_TIMEOUT_MS) throw new Error('The readings were not judged in time');
+    if (performance.now() - startedAtMs > JUDGE_TIMEOUT_MS)
+      throw new Error('The readings were not judged in time');
     await sleep(200);
   }
   return (performance.now() - startedAtMs) / 1_000;
@@ -153,7 +172,10 @@ async function warmUp(world: World): Promise<void> {
   await untilJudged(world);
 }
 
-async function measureRate(world: World, { rate = '1000', seconds = '60' }: ReadingsOptions): Promise<Figures> {
+async function measureRate(
+  world: World,
+  { rate = '1000', seconds = '60' }: ReadingsOptions,
+): Promise<Figures> {
   await warmUp(world);
   const before = await count(world);
   const sampler = new MemorySampler(world.stack);
@@ -196,14 +218,20 @@ async function findKnee(world: World, { rate = '1500', seconds = '60' }: Reading
     'highest rate without error': `${held}/s for ${seconds} s`,
     plot: file,
     ...Object.fromEntries(
-      points.map(({ rate: at, p99, errors }) => [`${at}/s`, `p99 ${p99.toFixed(1)} ms, errors and dropped ${errors}`]),
+      points.map(({ rate: at, p99, errors }) => [
+        `${at}/s`,
+        `p99 ${p99.toFixed(1)} ms, errors and dropped ${errors}`,
+      ]),
     ),
   };
 }
 
 const CRASH_INTERVAL_MS = 10_000;
 
-async function crashReplicas(world: World, { rate = '1000', seconds = '60' }: ReadingsOptions): Promise<Figures> {
+async function crashReplicas(
+  world: World,
+  { rate = '1000', seconds = '60' }: ReadingsOptions,
+): Promise<Figures> {
   const { stack, dataDir } = world;
   const nginx = await startNginx({ dataDir: join(dataDir, 'nginx'), targets: stack.apiUrls });
   try {
@@ -295,7 +323,10 @@ async function writeRows(file: string, day: string, base: number): Promise<void>
 
 function memoryOf(sampler: MemorySampler): Figures {
   return Object.fromEntries(
-    Object.entries(sampler.stop()).map(([name, bytes]) => [`memory ${name}, at most`, `${(bytes / 1e6).toFixed(0)} MB`]),
+    Object.entries(sampler.stop()).map(([name, bytes]) => [
+      `memory ${name}, at most`,
+      `${(bytes / 1e6).toFixed(0)} MB`,
+    ]),
   );
 }
 

@@ -51,7 +51,9 @@ const SCENARIOS: Record<string, Scenario> = {
 if (READINGS_MODES.includes(name)) process.exit(await runReadings(name, values));
 const scenario = SCENARIOS[name];
 if (scenario === undefined)
-  throw new Error(`There is no load test "${name}"; there are ${[...Object.keys(SCENARIOS), ...READINGS_MODES].join(', ')}`);
+  throw new Error(
+    `There is no load test "${name}"; there are ${[...Object.keys(SCENARIOS), ...READINGS_MODES].join(', ')}`,
+  );
 
 /** Everything has to end by then. */
 const DRAIN_TIMEOUT_MS = 300_000;

@@ -62,7 +62,9 @@ export async function findRedis(): Promise<string> {
 export async function findPgBasebackup(): Promise<string> {
   const program = join(dirname((await findPostgres()).postgres), 'pg_basebackup');
   if (isProgram(program)) return program;
-  throw new Error(`${program} was not found: install the PostgreSQL of your system, with its client programs`);
+  throw new Error(
+    `${program} was not found: install the PostgreSQL of your system, with its client programs`,
+  );
 }
 
 export const findHaproxy = (): Promise<string> => findBalancer('haproxy', 'HAProxy');

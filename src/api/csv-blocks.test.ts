@@ -8,7 +8,10 @@ async function* inChunks(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-async function read(text: string | Buffer, options: Partial<CsvOptions> & { chunk?: number } = {}): Promise<CsvBlock[]> {
+async function read(
+  text: string | Buffer,
+  options: Partial<CsvOptions> & { chunk?: number } = {},
+): Promise<CsvBlock[]> {
   const { chunk = 7, ...rest } = options;
   const blocks: CsvBlock[] = [];
   const chunks = inChunks(Buffer.from(text as string), chunk);
@@ -16,9 +19,12 @@ async function read(text: string | Buffer, options: Partial<CsvOptions> & { chun
   return blocks;
 }
 
-const cellsOf = (blocks: CsvBlock[]) => blocks.flatMap(({ lines }) => lines.map(({ line, cells }) => [line, cells]));
+const cellsOf = (blocks: CsvBlock[]) =>
+  blocks.flatMap(({ lines }) => lines.map(({ line, cells }) => [line, cells]));
 const problemsOf = (blocks: CsvBlock[]) =>
-  blocks.flatMap(({ lines }) => lines.filter(({ cells }) => cells === null).map(({ line, problem }) => [line, problem]));
+  blocks.flatMap(({ lines }) =>
+    lines.filter(({ cells }) => cells === null).map(({ line, problem }) => [line, problem]),
+  );
 
 test.each([
   ['commas', 'a,b\n1,2\n'],
@@ -70,7 +76,9 @@ test.each([
 });
 
 test('text of another encoding spoils its own lines', async () => {
-  const blocks = await read(Buffer.concat([Buffer.from('a,b\n1,2\n'), Buffer.from('K\u00fcche,3\n', 'latin1')]));
+  const blocks = await read(
+    Buffer.concat([Buffer.from('a,b\n1,2\n'), Buffer.from('K\u00fcche,3\n', 'latin1')]),
+  );
   expect(cellsOf(blocks)).toEqual([
     [2, { a: '1', b: '2' }],
     [3, { a: 'K\uFFFDche', b: '3' }],

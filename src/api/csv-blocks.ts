@@ -32,7 +32,7 @@ export interface CsvOptions {
   optional: readonly string[];
   /** Continues a file whose header is known, after this many bytes and lines. */
   from?: { columns: string[]; bytes: number; lines: number };
-  /** Defaults to 256 KiB. */
+  /** Defaults to 128 KiB. */
   blockBytes?: number;
 }
 
@@ -49,7 +49,7 @@ export async function* readCsvBlocks(
   source: AsyncIterable<Uint8Array>,
   options: CsvOptions,
 ): AsyncGenerator<CsvBlock> {
-  const { blockBytes = 256 * 1_024 } = options;
+  const { blockBytes = 128 * 1_024 } = options;
   const reader = new BlockReader(options);
   let held: Buffer[] = [];
   let size = 0;
@@ -118,7 +118,10 @@ class BlockReader {
   }
 
   tooLong(): CsvError {
-    return new CsvError('LineTooLong', `Line ${this.#lines + 1} has more than ${MAX_LINE_BYTES} bytes: is this a CSV file?`);
+    return new CsvError(
+      'LineTooLong',
+      `Line ${this.#lines + 1} has more than ${MAX_LINE_BYTES} bytes: is this a CSV file?`,
+    );
   }
 
   #block(lines: CsvLine[], content: Buffer): CsvBlock {
@@ -167,7 +170,8 @@ class BlockReader {
     const missing = required.filter((name) => !found.includes(name));
     const unknown = found.filter((name) => !known.includes(name));
     if (missing.length > 0 || unknown.length > 0 || new Set(found).size < found.length) {
-      const names = (list: readonly string[]) => list.map((name) => JSON.stringify(name.slice(0, 40))).join(', ');
+      const names = (list: readonly string[]) =>
+        list.map((name) => JSON.stringify(name.slice(0, 40))).join(', ');
       throw new CsvError(
         'WrongColumns',
         `The first line must name the columns ${names(required)}${optional.length > 0 ? `, and may name ${names(optional)}` : ''}, each once; it names ${names(found.slice(0, 20))}`,

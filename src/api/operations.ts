@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { contractSourceType } from '../types/contract-source/type.ts';
 import { imageConvertType } from '../types/image-convert/type.ts';
-import { resultQuery } from './routes/job-result.ts';
-import { READING_OPERATIONS } from './reading-operations.ts';
-import * as schemas from './schemas.ts';
 import type { Operation } from './operation.ts';
+import { READING_OPERATIONS } from './reading-operations.ts';
+import { resultQuery } from './routes/job-result.ts';
+import * as schemas from './schemas.ts';
 
 const KEY = {
   'Idempotency-Key': '1 to 255 visible ASCII characters; the same key and body answer the first job',

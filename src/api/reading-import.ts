@@ -1,4 +1,4 @@
-import { MAX_READING_VALUE, type NewReading, TOTAL_ZONE, dayIn, readingId } from '../core/meter-reading.ts';
+import { dayIn, MAX_READING_VALUE, type NewReading, readingId, TOTAL_ZONE } from '../core/meter-reading.ts';
 import type { Database } from '../ledger/database.ts';
 import {
   endReadingImport,
@@ -89,7 +89,8 @@ function parseBlock(block: CsvBlock, options: ImportReadingsOptions): ImportedBl
   };
   for (const line of block.lines) {
     const reading = parseLine(line, options);
-    if (typeof reading === 'string') parsed.refused.push({ line: line.line, code: 'BadRow', detail: reading });
+    if (typeof reading === 'string')
+      parsed.refused.push({ line: line.line, code: 'BadRow', detail: reading });
     else parsed.rows.push({ line: line.line, reading });
   }
   return parsed;
@@ -109,7 +110,14 @@ function parseLine({ cells, problem }: CsvLine, options: ImportReadingsOptions):
   if (at === null) return 'readAt must be a date such as 2030-01-20, or a time with its offset';
   if (at.readAtMs > nowMs + MAX_AHEAD_MS) return 'readAt lies in the future';
   if (at.readAtMs < MIN_TIME_MS) return 'readAt lies before the year 2000';
-  const reading = { namespace, meterId: meter, zone: zoneName, value: Number(shown), source: sourceName, ...at };
+  const reading = {
+    namespace,
+    meterId: meter,
+    zone: zoneName,
+    value: Number(shown),
+    source: sourceName,
+    ...at,
+  };
   return { ...reading, id: readingId(reading) };
 }
 

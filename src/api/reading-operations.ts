@@ -14,7 +14,9 @@ export const READING_OPERATIONS: readonly Operation[] = [
     id: 'sendReading',
     summary: "Send a meter's reading",
     scope: 'submit',
-    headers: { 'Idempotency-Key': '1 to 255 visible ASCII characters; the same key and body are one reading' },
+    headers: {
+      'Idempotency-Key': '1 to 255 visible ASCII characters; the same key and body are one reading',
+    },
     body: json(schemas.readingRequest),
     answers: {
       201: { ...reading, description: 'The reading, durable; it is judged within seconds' },

@@ -40,7 +40,12 @@ export const TABLES = {
   customers: table(
     { required: ['id', 'name'], optional: [] },
     z.object({ id: meterId, name }),
-    (db, namespace, rows) => putCustomers(db, namespace, lastOf(rows, (row) => row.id)),
+    (db, namespace, rows) =>
+      putCustomers(
+        db,
+        namespace,
+        lastOf(rows, (row) => row.id),
+      ),
   ),
   meters: table(
     { required: ['id', 'customerId', 'tariff'], optional: ['zones', 'digits', 'rollsOver', 'maxPerDay'] },
@@ -53,7 +58,12 @@ export const TABLES = {
       rollsOver: flag.default(true),
       maxPerDay: whole(1, 1_000_000).default(200),
     }),
-    (db, namespace, rows) => putMeters(db, namespace, lastOf(rows, (row) => row.id)),
+    (db, namespace, rows) =>
+      putMeters(
+        db,
+        namespace,
+        lastOf(rows, (row) => row.id),
+      ),
   ),
   tariffs: table(
     { required: ['name', 'validFrom', 'price', 'currency'], optional: ['zone'] },
@@ -61,7 +71,9 @@ export const TABLES = {
       name: meterId,
       zone: zone.default(TOTAL_ZONE),
       validFrom: z.iso.date(),
-      price: z.string().regex(/^\d{1,6}(\.\d{1,6})?$/, { error: 'must be a decimal with at most six places' }),
+      price: z
+        .string()
+        .regex(/^\d{1,6}(\.\d{1,6})?$/, { error: 'must be a decimal with at most six places' }),
       currency: z.string().regex(/^[A-Z]{3}$/, { error: 'must be three capital letters' }),
     }),
     (db, namespace, rows) =>

@@ -28,7 +28,11 @@ export async function importRows(kind: TableKind, file: string, namespace: strin
 }
 
 /** To the standard output without a file. */
-export async function exportReadings(month: string, file: string | undefined, namespace: string): Promise<void> {
+export async function exportReadings(
+  month: string,
+  file: string | undefined,
+  namespace: string,
+): Promise<void> {
   await withLedger(async (db) => {
     const rows = Readable.from(exportMonth((work) => work(db), namespace, month));
     if (file === undefined) await pipeline(rows, process.stdout, { end: false });
@@ -38,7 +42,9 @@ export async function exportReadings(month: string, file: string | undefined, na
 
 /** Goes on where an earlier run of the same file broke off. */
 export async function importFile(file: string, namespace: string, again: boolean): Promise<void> {
-  const name = basename(file).replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, 128);
+  const name = basename(file)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '_')
+    .slice(0, 128);
   const startedAtMs = performance.now();
   await withLedger(async (db, timeZone) => {
     const found = again ? null : await getReadingImport(db, namespace, name);

@@ -39,7 +39,9 @@ export function addReadingsCommands(program: Command): void {
     });
   readings
     .command('export <month> [file]')
-    .description('write the readings of a month, such as 2030-01, as CSV; to the standard output without a file')
+    .description(
+      'write the readings of a month, such as 2030-01, as CSV; to the standard output without a file',
+    )
     .option('-n, --namespace <namespace>', 'namespace that they belong to', 'default')
     .action(async (month: string, file: string | undefined, options: Common) => {
       if (!/^20\d{2}-(0[1-9]|1[0-2])$/.test(month))

@@ -1,5 +1,12 @@
-import { createWriteStream, existsSync, readFileSync, rmSync, writeFileSync, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
+import {
+  createWriteStream,
+  existsSync,
+  readFileSync,
+  rmSync,
+  type WriteStream,
+  writeFileSync,
+} from 'node:fs';
 import { stringify } from 'csv-stringify/sync';
 import type { RefusedRow } from '../ledger/reading-imports.ts';
 

@@ -106,7 +106,16 @@ export async function saveImportedBlock(
         `/* save-import */ update meter_reading_imports set columns = $3, bytes = $4, lines = $5, stored = stored + $6,
            existing = existing + $7, refused = refused + $8, updated_at = now()
          where namespace = $1 and name = $2 returning refused`,
-        [file.namespace, file.name, block.columns, block.bytes, block.lines, count('stored'), count('existing'), all.length],
+        [
+          file.namespace,
+          file.name,
+          block.columns,
+          block.bytes,
+          block.lines,
+          count('stored'),
+          count('existing'),
+          all.length,
+        ],
       );
       const before = (rows[0]?.refused ?? 0) - all.length;
       await keepRefusals(client, file, all.slice(0, Math.max(0, MAX_KEPT_REFUSALS - before)));

@@ -178,8 +178,8 @@ describe('PostgreSQL cannot be reached', () => {
       { describe: 'the spool to be drained' },
     );
     // Another one each time: what is spooled once more is there already when it is sent again.
-    let value = 0;
-    await waitFor(async () => (await send(api, 'M-200', (value += 1))).status === 201, {
+    const values = Array.from({ length: 1_000 }, (_, n) => n).values();
+    await waitFor(async () => (await send(api, 'M-200', values.next().value ?? 0)).status === 201, {
       describe: 'a reading to be stored',
     });
   });

@@ -49,7 +49,10 @@ it('shows a meter, its consumption as a chart, what a month costs, and takes a r
   await page.keyboard.press('Enter');
   await page.locator('.verdict-refused').waitFor();
   const today = new Date().getUTCDate();
-  const words = today < 15 || today > 26 ? 'Readings are taken from' : 'The value is lower than the last one (it was 460)';
+  const words =
+    today < 15 || today > 26
+      ? 'Readings are taken from'
+      : 'The value is lower than the last one (it was 460)';
   expect(await page.textContent('#reading-state')).toContain(words);
   expect(await page.locator('#readings .why').first().innerText()).toContain(words.split(' (')[0] ?? '');
 });
@@ -62,7 +65,12 @@ it('asks for the zone where there are several', async () => {
   await page.fill('#reading-value', '17');
   const sent = page.waitForRequest((request) => request.method() === 'POST');
   await page.click('#reading-submit');
-  expect((await sent).postDataJSON()).toMatchObject({ meterId: 'TWO', zone: 'night', value: 17, source: 'page' });
+  expect((await sent).postDataJSON()).toMatchObject({
+    meterId: 'TWO',
+    zone: 'night',
+    value: 17,
+    source: 'page',
+  });
   await page.locator('.verdict-accepted, .verdict-refused').waitFor();
 });
 
@@ -81,7 +89,10 @@ it('says in plain words what is wrong before and after asking', async () => {
 });
 
 it('fits a phone', async () => {
-  const page = await world.visit({ url: `${world.api.url}/meter.html`, viewport: { width: 360, height: 740 } });
+  const page = await world.visit({
+    url: `${world.api.url}/meter.html`,
+    viewport: { width: 360, height: 740 },
+  });
   await page.fill('#meter-id', 'M-1');
   await page.click('#meter-submit');
   await page.locator('#history').waitFor();

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startHaproxy } from '../../hack/services/haproxy.ts';
 import { startPostgres, startStandby } from '../../hack/services/postgres.ts';
-import { connectDatabase, type Database } from '../../src/ledger/database.ts';
 import { silentLogger } from '../../src/core/logger.ts';
+import { connectDatabase, type Database } from '../../src/ledger/database.ts';
 import { startTestApi, type TestApi } from '../support/api.ts';
 import { createTestLedger, type TestLedger } from '../support/ledger.ts';
 import { countReadings, seedMeters, windowTime } from '../support/readings.ts';
@@ -33,11 +33,16 @@ async function startPair() {
   stops.push(() => primary.stop());
   const ledger = await createTestLedger(['meter-readings'], primary.url);
   await seedMeters(ledger.db, 500);
-  const standby = await startStandby(primary, { ...quick, dataDir: join(folder, 'standby'), name: 'standby' });
+  const standby = await startStandby(primary, {
+    ...quick,
+    dataDir: join(folder, 'standby'),
+    name: 'standby',
+  });
   stops.push(() => standby.stop());
   const onStandby = connect(withPort(ledger.url, standby.port));
   await waitFor(
-    async () => (await ledger.db.query(`select from pg_stat_replication where state = 'streaming'`)).rowCount === 1,
+    async () =>
+      (await ledger.db.query(`select from pg_stat_replication where state = 'streaming'`)).rowCount === 1,
     { describe: 'the standby to stream' },
   );
   return { primary, standby, ledger, onStandby };
@@ -64,8 +69,10 @@ async function startApi(ledger: TestLedger, overrides: Parameters<typeof startTe
 test('queries go to the read replica, what it has not yet to the ledger, and everything there while it is away', async () => {
   const { ledger, standby, onStandby } = await startPair();
   const api = await startApi(ledger, { postgresReadUrl: withPort(ledger.url, standby.port) });
-  const send = (value: number) => api.call('/v1/meter-readings', { json: { meterId: 'M-1', value, readAt: windowTime() } });
-  const list = async () => ((await (await api.call('/v1/meters/M-1/readings')).json()) as Json).readings.length;
+  const send = (value: number) =>
+    api.call('/v1/meter-readings', { json: { meterId: 'M-1', value, readAt: windowTime() } });
+  const list = async () =>
+    ((await (await api.call('/v1/meters/M-1/readings')).json()) as Json).readings.length;
   await send(1);
   await waitFor(async () => (await list()) === 1, { describe: 'the replica to follow' });
   await onStandby.query('select pg_wal_replay_pause()');
@@ -91,7 +98,8 @@ test('the primary dies and its synchronous standby is promoted behind HAProxy: n
   await ledger.db.query(`alter system set synchronous_standby_names = 'standby'`);
   await ledger.db.query('select pg_reload_conf()');
   await waitFor(
-    async () => (await ledger.db.query(`select from pg_stat_replication where sync_state = 'sync'`)).rowCount === 1,
+    async () =>
+      (await ledger.db.query(`select from pg_stat_replication where sync_state = 'sync'`)).rowCount === 1,
     { describe: 'the standby to be synchronous' },
   );
   const targets = [primary, standby].map(({ port }) => ({ host: '127.0.0.1', port }));
@@ -128,7 +136,10 @@ test('the primary dies and its synchronous standby is promoted behind HAProxy: n
   await sleep(1_000);
   const before = acknowledged.size;
   await onStandby.query('select pg_promote()');
-  await waitFor(() => acknowledged.size > before + 300, { timeoutMs: 30_000, describe: 'readings after the promotion' });
+  await waitFor(() => acknowledged.size > before + 300, {
+    timeoutMs: 30_000,
+    describe: 'readings after the promotion',
+  });
   isEnding = true;
   await Promise.all(clients);
   const { rows } = await onStandby.query<{ id: string }>('select id from meter_readings');

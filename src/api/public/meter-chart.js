@@ -26,7 +26,12 @@ export function consumptionChart(readings) {
   if (months.length === 0) return h('p.quiet', {}, 'No reading has been accepted yet.');
   const most = Math.max(1, ...months.map(([, sum]) => sum));
   const words = months.map(([month, sum]) => `${monthName(month)}: ${sum}`).join(', ');
-  const chart = element('svg', { class: 'chart', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': words });
+  const chart = element('svg', {
+    class: 'chart',
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: 'img',
+    'aria-label': words,
+  });
   const step = WIDTH / Math.max(6, months.length);
   for (const [index, [month, sum]] of months.entries()) {
     const height = Math.max(1, (sum / most) * (HEIGHT - 36));

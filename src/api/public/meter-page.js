@@ -125,11 +125,18 @@ async function sendReading() {
   if (!/^\d{1,9}$/.test(text)) {
     field.setAttribute('aria-invalid', 'true');
     field.focus();
-    byId('reading-state').replaceChildren(verdict('refused', 'cross', 'Enter the digits that the meter shows.'));
+    byId('reading-state').replaceChildren(
+      verdict('refused', 'cross', 'Enter the digits that the meter shows.'),
+    );
     return;
   }
   const zone = chosenZone();
-  const json = { meterId: meter.id, value: Number(text), source: 'page', ...(zone === ONE_ZONE ? {} : { zone }) };
+  const json = {
+    meterId: meter.id,
+    value: Number(text),
+    source: 'page',
+    ...(zone === ONE_ZONE ? {} : { zone }),
+  };
   await guard('reading-state', async (signal) => {
     byId('reading-submit').disabled = true;
     try {

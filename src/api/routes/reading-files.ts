@@ -10,8 +10,8 @@ import {
 import { CsvError } from '../csv-blocks.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
-import { releaseInFlight } from '../middleware/observe.ts';
 import { requireScope } from '../middleware/authenticate.ts';
+import { releaseInFlight } from '../middleware/observe.ts';
 import { invalidInput, Problem } from '../problem.ts';
 import { exportMonth } from '../reading-export.ts';
 import { importReadings } from '../reading-import.ts';
@@ -30,7 +30,9 @@ export function readingFileRoutes(deps: ApiDeps): Router {
   router.put('/v1/meter-reading-imports/:name', requireScope('submit'), async (req, res) => {
     if (imports >= MAX_IMPORTS) {
       const headers = { 'Retry-After': '30' };
-      throw new Problem('TooManyRequests', 'Other files are being imported: send this one later', { headers });
+      throw new Problem('TooManyRequests', 'Other files are being imported: send this one later', {
+        headers,
+      });
     }
     imports += 1;
     try {
@@ -47,7 +49,10 @@ export function readingFileRoutes(deps: ApiDeps): Router {
     parseQuery(noQuery, req.url);
     const file = await findImport(deps, req, res);
     const page = { afterLine: 0, limit: MAX_KEPT_REFUSALS };
-    const refusals = await withDeadline(listImportRefusals(deps.db, file, page), deps.limits.requestTimeoutMs);
+    const refusals = await withDeadline(
+      listImportRefusals(deps.db, file, page),
+      deps.limits.requestTimeoutMs,
+    );
     sendJson(res, 200, { refused: file.refused, refusals });
   });
   router.get('/v1/meter-readings\\:export', requireScope('read'), async (req, res) => {
@@ -66,7 +71,11 @@ async function runImport(deps: ApiDeps, req: Request, res: Response): Promise<vo
   const { offset = 0 } = parseQuery(importQuery, req.url);
   const { namespace } = principalOf(res);
   const name = importName.safeParse(req.params.name);
-  if (!name.success) throw invalidInput({ pointer: 'name', detail: 'must be a file name of letters, digits, ".", "_" and "-"' });
+  if (!name.success)
+    throw invalidInput({
+      pointer: 'name',
+      detail: 'must be a file name of letters, digits, ".", "_" and "-"',
+    });
   if (!/^text\/csv *(; *charset="?utf-8"? *)?$/i.test(req.headers['content-type'] ?? ''))
     throw new Problem('UnsupportedMediaType', 'Send the file as text/csv in UTF-8');
   const resume = offset === 0 ? null : await getReadingImport(deps.db, namespace, name.data);
@@ -89,7 +98,8 @@ async function runImport(deps: ApiDeps, req: Request, res: Response): Promise<vo
   } catch (error) {
     // What the client still sends is read and dropped, so that it gets to read the answer.
     req.resume();
-    if (error instanceof CsvError) throw invalidInput({ pointer: '', detail: `${error.code}: ${error.message}` });
+    if (error instanceof CsvError)
+      throw invalidInput({ pointer: '', detail: `${error.code}: ${error.message}` });
     throw error;
   }
 }
