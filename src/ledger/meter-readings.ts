@@ -69,12 +69,18 @@ export async function listReadings(
   page: { limit: number; beforeId: string | null },
 ): Promise<MeterReading[]> {
   const { beforeId } = page;
-  const { rows } = await db.query<ReadingRow>(
-    `/* readings */ select ${COLUMNS} from meter_readings where namespace = $1 and meter_id = $2
+  const { rows } = await db.query<ReadingRow>({
+    name: beforeId === null ? 'readings' : 'readings-before',
+    text: `/* readings */ select ${COLUMNS} from meter_readings where namespace = $1 and meter_id = $2
        ${beforeId === null ? '' : 'and (day, id) < ($4::date, $5::uuid)'}
      order by day desc, id desc limit $3`,
-    [meter.namespace, meter.id, page.limit, ...(beforeId === null ? [] : [dayOfReading(beforeId), beforeId])],
-  );
+    values: [
+      meter.namespace,
+      meter.id,
+      page.limit,
+      ...(beforeId === null ? [] : [dayOfReading(beforeId), beforeId]),
+    ],
+  });
   return rows.map(toReading);
 }
 
@@ -97,8 +103,9 @@ export async function readBill(
   meter: { namespace: string; id: string },
   month: string,
 ): Promise<{ lines: BillLine[]; waiting: number }> {
-  const { rows } = await db.query<BillLine & { waiting: number }>(
-    `/* bill */ with month as materialized (
+  const { rows } = await db.query<BillLine & { waiting: number }>({
+    name: 'bill',
+    text: `/* bill */ with month as materialized (
        select zone, day, read_at, id, status, previous, value, consumption, cost, currency from meter_readings
        where namespace = $1 and meter_id = $2 and day >= $3::date and day < ($3::date + interval '1 month')::date
      )
@@ -110,8 +117,8 @@ export async function readBill(
          then sum(cost) filter (where status = 'ACCEPTED') end::text as cost,
        max(currency) as currency, count(*) filter (where status = 'RECEIVED')::integer as waiting
      from month group by zone order by zone`,
-    [meter.namespace, meter.id, `${month}-01`],
-  );
+    values: [meter.namespace, meter.id, `${month}-01`],
+  });
   const lines = rows.filter(({ readings }) => readings > 0).map(({ waiting: _, ...line }) => line);
   return { lines, waiting: rows.reduce((sum, { waiting }) => sum + waiting, 0) };
 }

@@ -83,6 +83,9 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     'bulk-operations': false,
     retention: false,
     depth: false,
+    'pool-loads': false,
+    'reading-ranges': false,
+    readings: false,
     schedules: false,
     webhooks: false,
   });
