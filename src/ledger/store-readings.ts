@@ -41,10 +41,12 @@ interface StoreRow {
   refusal: StoringRefusal | null;
   zones: string[] | null;
   digits: number | null;
-  stored: boolean;
 }
 
 /**
+ * Answers the readings that were stored, and those that are refused; the others were there already. Nothing is joined with
+ * what was inserted: the plan, made once, must be right for one reading and for thousands.
+ *
  * One statement for any number of readings: judged against their meters, inserted in order of id so that two statements
  * never wait for each other, and noted as a batch that waits for a range.
  */
@@ -68,7 +70,9 @@ const STORE = `/* store-readings */ with sent as (
     insert into meter_reading_batches (id, namespace, readings, first_day, last_day, traceparent)
     select batch_id, namespace, count(*), min(day), max(day), $12 from stored where status = 'RECEIVED' group by batch_id, namespace
   )
-  select c.id, c.refusal, c.zones, c.digits, s.id is not null as stored from checked c left join stored s on s.id = c.id`;
+  select id, null as refusal, null as zones, null as digits from stored
+  union all
+  select id, refusal, zones, digits from checked where refusal is not null and not $10`;
 
 /** Stores readings in one transaction; answers in their order. Repeating it is safe: an id is stored once. */
 export function storeReadings(
@@ -114,17 +118,13 @@ export async function insertReadings(
       traceparent,
     ],
   });
-  const byId = new Map(rows.map((row) => [row.id, row]));
+  const refused = new Map(rows.flatMap((row) => (row.refusal === null ? [] : [[row.id, row]])));
+  const stored = new Set(rows.flatMap((row) => (row.refusal === null ? [row.id] : [])));
   return readings.map(({ id }): StoredReading => {
-    const row = byId.get(id);
-    if (row === undefined) throw new Error('The ledger answered no row for a reading');
-    if (row.refusal !== null && !keepRefused) {
-      return { outcome: 'refused', refusal: row.refusal, zones: row.zones ?? [], digits: row.digits ?? 0 };
-    }
-    const outcome = row.stored ? 'stored' : 'existing';
+    const { refusal = null, zones, digits } = refused.get(id) ?? {};
+    if (refusal !== null) return { outcome: 'refused', refusal, zones: zones ?? [], digits: digits ?? 0 };
     // Of the same reading twice in one call the first is the one.
-    row.stored = false;
-    return { outcome, id };
+    return { outcome: stored.delete(id) ? 'stored' : 'existing', id };
   });
 }
 
