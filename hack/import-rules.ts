@@ -36,6 +36,8 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
   pg: /^src\/ledger\//,
   'node-pg-migrate': /^src\/ledger\//,
   express: /^src\/api\//,
+  'csv-parse': /^src\/api\//,
+  'csv-stringify': /^src\/(api|cli)\//,
   sharp: /^src\/types\/[^/]+\/run\.ts$/,
   commander: /^src\/cli\//,
   '@grpc/grpc-js': /^src\/scaler\//,

@@ -16,6 +16,7 @@ import { type Stack, startStack } from '../hack/stack/stack.ts';
 import { createTable } from '../src/cli/table.ts';
 import { MemorySampler } from './memory-sampler.ts';
 import { PAIRS_EACH, readGaps, runWrk, trackPairs } from './rates.ts';
+import { READINGS_MODES, runReadings } from './readings.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -60,9 +61,12 @@ const SCENARIOS: Record<string, Scenario> = {
     },
   },
 };
+if (READINGS_MODES.includes(name)) process.exit(await runReadings(name, values));
 const scenario = SCENARIOS[name];
 if (scenario === undefined)
-  throw new Error(`There is no load test "${name}"; there are ${Object.keys(SCENARIOS).join(', ')}`);
+  throw new Error(
+    `There is no load test "${name}"; there are ${[...Object.keys(SCENARIOS), ...READINGS_MODES].join(', ')}`,
+  );
 
 const WRK_SECONDS = 20;
 /** Everything has to end by then. */

@@ -16,10 +16,13 @@ import { jobEventRoutes } from './routes/job-events.ts';
 import { jobResultRoutes } from './routes/job-result.ts';
 import { jobTypeRoutes } from './routes/job-types.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { meterReadingRoutes } from './routes/meter-readings.ts';
+import { meterRoutes } from './routes/meters.ts';
 import { pageRoutes } from './routes/pages.ts';
 import { rateHistoryRoutes } from './routes/rate-history.ts';
 import { rateStreamRoutes } from './routes/rate-stream.ts';
 import { rateRoutes } from './routes/rates.ts';
+import { readingFileRoutes } from './routes/reading-files.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { tradeInfoRoutes } from './routes/trade-info.ts';
 
@@ -33,6 +36,7 @@ export function createApp(deps: ApiDeps): Express {
   app.use(securityHeaders());
   app.use('/v1', authenticate(deps));
   // Those that are asked most come first: Express goes through its routes one by one.
+  app.use(meterReadingRoutes(deps));
   app.use(jobRoutes(deps));
   app.use(rateRoutes(deps));
   app.use(contractRoutes(deps));
@@ -46,6 +50,8 @@ export function createApp(deps: ApiDeps): Express {
   app.use(rateStreamRoutes(deps));
   app.use(tradeInfoRoutes(deps));
   app.use(jobTypeRoutes(deps));
+  app.use(meterRoutes(deps));
+  app.use(readingFileRoutes(deps));
   app.use(pageRoutes(deps.version));
   app.use(answerUnknown);
   app.use(answerErrors(deps));

@@ -6,10 +6,11 @@ import type { RateReader } from '../core/rates/rate-reader.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import type { JobAcceptor } from '../ledger/accept.ts';
-import type { Database } from '../ledger/database.ts';
+import type { Database, Queryable } from '../ledger/database.ts';
 import type { Authenticator, Principal } from './authenticator.ts';
 import type { EventHub } from './event-hub.ts';
 import type { JobReader } from './job-reader.ts';
+import type { Intake, ReadingIntake } from './reading-intake.ts';
 
 /** What the API tells of itself. */
 export interface ApiMetrics {
@@ -21,6 +22,21 @@ export interface ApiMetrics {
   countCacheRead(outcome: 'hit' | 'miss' | 'skipped'): void;
   /** One rate that was asked for. */
   countRateRead(outcome: 'fresh' | 'stale' | 'unknown'): void;
+  /** One shared insert of meter readings. */
+  observeReadingBatch(batch: { readings: number; seconds: number; failed: boolean }): void;
+  countReadings(outcome: Intake['outcome'] | 'failed', readings: number): void;
+  /** The spool changed: its size, and how many readings came and went. */
+  observeSpool(change: { bytes: number; spooled: number; drained: number }): void;
+}
+
+/** Meter readings, beside the jobs that judge them. */
+export interface ReadingDeps {
+  intake: ReadingIntake;
+  /** Asks the read replica, or the ledger itself without one. */
+  query<T>(work: (db: Queryable) => Promise<T>): Promise<T>;
+  hasReplica: boolean;
+  /** Of the meters. */
+  timeZone: string;
 }
 
 export interface ApiLimits {
@@ -42,6 +58,7 @@ export interface ApiLimits {
 export interface ApiDeps {
   db: Database;
   acceptor: JobAcceptor;
+  readings: ReadingDeps;
   types: TypeLookup;
   jobs: JobReader;
   events: EventHub;

@@ -1,4 +1,4 @@
-import type { Operation } from './operations.ts';
+import type { Operation } from './operation.ts';
 import * as schemas from './rate-schemas.ts';
 
 const tradeInfo = { description: 'The row, and how its last round went', schema: schemas.tradeInfoSchema };

@@ -23,6 +23,7 @@ import { EventHub } from './event-hub.ts';
 import { JobReader } from './job-reader.ts';
 import { closeServer, listen } from './server.ts';
 import { toStoredType } from './shipped-types.ts';
+import { type ReadingSettings, startReadings } from './start-readings.ts';
 import type { RateLimit } from './token-bucket.ts';
 
 export interface ApiOptions {
@@ -30,6 +31,9 @@ export interface ApiOptions {
   port: number;
   postgresUrl: string;
   postgresPoolSize: number;
+  /** A read replica; empty for none. */
+  postgresReadUrl: string;
+  readings: ReadingSettings;
   redisUrl: string;
   redisPrefix: string;
   auth: 'keys' | 'off';
@@ -48,7 +52,7 @@ export interface ApiOptions {
 
 export interface RunningApi {
   url: string;
-  /** Rejects when the ledger does not answer. */
+  /** Rejects when the ledger does not answer, and readings cannot be spooled either. */
   checkLedger(): Promise<unknown>;
   stop(): Promise<void>;
 }
@@ -63,16 +67,7 @@ const UPLOAD_TIME_FACTOR = 10;
 /** Starts an API: waits for the ledger, makes the shipped types known in it, and listens. */
 export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const { logger, clock } = options;
-  const db = connectDatabase({
-    url: options.postgresUrl,
-    applicationName: 'longshore-api',
-    maxConnections: options.postgresPoolSize,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: options.limits.requestTimeoutMs,
-    logger,
-  });
-  await waitForSchema(db, logger, options.signal);
-  for (const type of options.types) await putJobType(db, toStoredType(type));
+  const db = await openLedger(options);
   const acceptor = new JobAcceptor({ db, logger, onBatch: (batch) => options.metrics.observeBatch(batch) });
   const cache = new VersionedCache({
     redisUrl: options.redisUrl,
@@ -88,6 +83,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   });
   const listener = listenForChanges(options, { jobs, events, rates });
   const { limits, webhooks, metrics, version, tracer } = options;
+  const readings = await startReadings({ ...options, ...options.readings, db });
   const types = new TypeCatalogue({
     shipped: options.types,
     find: (ns, name) => findJobType(db, ns, name),
@@ -97,6 +93,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const app = createApp({
     db,
     acceptor,
+    readings: readings.deps,
     types,
     jobs,
     events,
@@ -118,17 +115,38 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   logger.info({ url }, 'API started');
   return {
     url,
-    checkLedger: () => db.query('select 1'),
+    async checkLedger() {
+      // With room in the spool this process is of use without the ledger.
+      if (readings.canSpool()) return;
+      await db.query('select 1');
+    },
     async stop() {
       await closeServer(server, CLOSE_GRACE_MS);
       events.stop();
       rates.stop();
       await acceptor.drain();
+      await readings.stop();
       await listener.stop();
       cache.stop();
       await db.end();
     },
   };
+}
+
+/** The ledger at its newest schema, with the shipped types in it. */
+async function openLedger(options: ApiOptions): Promise<Database> {
+  const { logger } = options;
+  const db = connectDatabase({
+    url: options.postgresUrl,
+    applicationName: 'longshore-api',
+    maxConnections: options.postgresPoolSize,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: options.limits.requestTimeoutMs,
+    logger,
+  });
+  await waitForSchema(db, logger, options.signal);
+  for (const type of options.types) await putJobType(db, toStoredType(type));
+  return db;
 }
 
 function createAuth(options: ApiOptions, db: Database) {

@@ -17,7 +17,8 @@ import { putJobType } from '../ledger/job-types.ts';
 import { putPool } from '../ledger/pools.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
 import { createTable } from './table.ts';
-import { UsageError, withLedger } from './with-ledger.ts';
+import { UsageError } from './usage-error.ts';
+import { withLedger } from './with-ledger.ts';
 
 /** What an operator does to the ledger. */
 export function addAdminCommands(program: Command): void {

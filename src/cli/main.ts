@@ -5,9 +5,10 @@ import { addAdminCommands } from './admin-commands.ts';
 import { addClusterCommands } from './cluster-commands.ts';
 import { addProcessCommands } from './process-commands.ts';
 import { addRateCommands } from './rate-commands.ts';
+import { addReadingsCommands } from './readings-commands.ts';
 
 /** A mistake of the caller: shown without a stack. */
-const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
+const EXPECTED = new Set(['ConfigError', 'CsvError', 'SchemaTooNewError', 'UsageError']);
 
 const manifest = new URL('../../package.json', import.meta.url);
 
@@ -33,6 +34,7 @@ const program = new Command('longshore')
 addProcessCommands(program);
 addAdminCommands(program);
 addRateCommands(program);
+addReadingsCommands(program);
 addClusterCommands(program);
 
 try {

@@ -14,7 +14,8 @@ import {
 import { loadProvider, PROVIDER_NAMES } from '../types/exchange-rate/provider-folder.ts';
 import { SEED_PAIRS } from '../types/exchange-rate/seed.ts';
 import { createTable } from './table.ts';
-import { UsageError, withLedger } from './with-ledger.ts';
+import { UsageError } from './usage-error.ts';
+import { withLedger } from './with-ledger.ts';
 
 interface Named {
   namespace: string;

@@ -2,11 +2,6 @@ import { loadConfig } from '../config/config.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
 import { createLogger } from '../telemetry/logger.ts';
 
-/** A mistake of the caller. */
-export class UsageError extends Error {
-  override name = 'UsageError';
-}
-
 /** Runs `work` on the ledger of the environment, on one connection. */
 export async function withLedger<T>(work: (db: Database) => Promise<T>): Promise<T> {
   const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL']);

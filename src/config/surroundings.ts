@@ -15,6 +15,15 @@ export const postgres = z.object({
     },
     POSTGRES,
   ),
+  readUrl: url(
+    {
+      env: 'LONGSHORE_POSTGRES_READ_URL',
+      description:
+        'A read replica of the ledger, for the API to read meters and their readings from. Not set, or while it does not answer: the ledger itself.',
+      secret: true,
+    },
+    POSTGRES,
+  ),
   workerUrl: url(
     {
       env: 'LONGSHORE_WORKER_POSTGRES_URL',

@@ -7,10 +7,12 @@ import type { Database } from '../ledger/database.ts';
 import { countDepths, type Depth } from '../ledger/depths.ts';
 import { readPoolLoads } from '../ledger/pool-loads.ts';
 import { countRateStates, readBudgets } from '../ledger/rates.ts';
+import { countUnjudged } from '../ledger/reading-ranges.ts';
 import type { Retention } from '../ledger/retention.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { runBulkOperations } from './bulk-operations.ts';
 import { RateSchedules } from './rate-schedules.ts';
+import { cutReadingRanges, keepReadings } from './reading-ranges.ts';
 import { keepRetention } from './retention.ts';
 import { fireSchedules } from './schedules.ts';
 import { WebhookDelivery, type WebhookSettings } from './webhooks.ts';
@@ -39,6 +41,8 @@ export interface BackgroundServicesOptions {
   onBudgets?(budgets: Awaited<ReturnType<typeof readBudgets>>): void;
   /** Called with the tracked pairs by provider and state, for metrics. */
   onRates?(states: Awaited<ReturnType<typeof countRateStates>>): void;
+  /** Called with what waits to be judged, for metrics. */
+  onUnjudged?(unjudged: { readings: number; oldestSeconds: number }): void;
 }
 
 /** The minute's audit looks at jobs accepted this lately; `longshore audit` looks at all. */
@@ -84,6 +88,11 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
       options.onBudgets?.(budgets);
       options.onRates?.(rates);
       return { budgets: budgets.length };
+    }),
+    service('reading-ranges', 250, (signal) => cutReadingRanges(db, signal)),
+    service('readings', 10_000, async (signal) => {
+      options.onUnjudged?.(await countUnjudged(db));
+      return keepReadings(db, signal);
     }),
     service('audit', 60_000, () => audit(options)),
   ];

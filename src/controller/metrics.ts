@@ -19,6 +19,7 @@ export interface ControllerMetrics {
   onPoolLoads(loads: readonly PoolLoad[]): void;
   onBudgets(budgets: readonly BudgetState[]): void;
   onRates(states: readonly { provider: string; state: string; pairs: number }[]): void;
+  onUnjudged(unjudged: { readings: number; oldestSeconds: number }): void;
   onScalerRequest(method: string, code: string): void;
   onScalerPush(active: boolean): void;
 }
@@ -33,7 +34,7 @@ interface BudgetState {
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
   ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'pool-loads', 'audit'],
-  ...['rate-schedules', 'providers'],
+  ...['rate-schedules', 'providers', 'reading-ranges', 'readings'],
   ...['pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
@@ -57,6 +58,16 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     registers: [registry],
   });
   const { depth } = createQueueMetrics(registry);
+  const unjudged = new Gauge({
+    name: 'longshore_readings_unjudged',
+    help: 'Meter readings that are stored and not judged yet',
+    registers: [registry],
+  });
+  const oldestUnjudged = new Gauge({
+    name: 'longshore_readings_unjudged_oldest_seconds',
+    help: 'How long the oldest of them has waited',
+    registers: [registry],
+  });
   return {
     ...createScalerMetrics(registry),
     ...createProviderMetrics(registry),
@@ -73,6 +84,10 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       // What has emptied is not counted any more, and must not stay at its last value.
       depth.reset();
       for (const { namespace, type, state, jobs } of depths) depth.set({ namespace, type, state }, jobs);
+    },
+    onUnjudged({ readings, oldestSeconds }) {
+      unjudged.set(readings);
+      oldestUnjudged.set(oldestSeconds);
     },
     onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
     onKubeRequest({ method, path, status }) {

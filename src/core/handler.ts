@@ -76,6 +76,13 @@ export interface BudgetRequest {
   maxWaitMs?: number;
 }
 
+/**
+ * Calls a function of the ledger that was made for a type, under the job's lease. `name` is the function's; it has to be
+ * granted to workers, and takes `(secret, job, lease, payload)`. Rejects with a `RetryableError`: `SerializationFailure` when
+ * it lost against another transaction and may be called again at once, `LedgerUnavailable` when the ledger is away.
+ */
+export type Procedure = (name: string, payload: unknown) => Promise<unknown>;
+
 /** All that a handler may use. Nothing else of Longshore is its business. */
 export interface HandlerContext<Input = unknown> {
   readonly job: {
@@ -95,6 +102,7 @@ export interface HandlerContext<Input = unknown> {
   readonly fetch: HandlerFetch;
   readonly takeBudget: TakeBudget;
   readonly pauseBudget: PauseBudget;
+  readonly procedure: Procedure;
   /** Tells how far the job is; cheap, sent at most once a second. `fraction` is 0…1. */
   progress(fraction: number, message?: string): void;
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { JobError } from '../core/errors.ts';
+import { type JobError, RetryableError } from '../core/errors.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { JobProgress, JobStatus } from '../core/job.ts';
-import type { Queryable } from './database.ts';
+import { isUnavailable, type Queryable } from './database.ts';
+import { isSerializationFailure } from './serialization.ts';
 
 /** Blobs are kept in pieces of this size at most. */
 export const BLOB_CHUNK_BYTES = 256 * 1_024;
@@ -202,6 +203,24 @@ export class WorkerLedger {
       name,
       forMs,
     ]);
+  }
+
+  /** Calls a function that was made for a type of job; see `Procedure` of the handlers. */
+  async call(name: string, job: { id: string; lease: number }, payload: unknown): Promise<unknown> {
+    if (!/^[a-z][a-z_]{0,62}$/.test(name)) throw new TypeError(`"${name}" is no name of a function`);
+    try {
+      const { rows } = await this.#db.query<{ answer: unknown }>(
+        `/* procedure */ select longshore.${name}($1, $2, $3, $4) as answer`,
+        [this.#identity.secret, job.id, job.lease, JSON.stringify(payload)],
+      );
+      return rows[0]?.answer ?? null;
+    } catch (cause) {
+      if (isSerializationFailure(cause))
+        throw new RetryableError('SerializationFailure', 'Another transaction was first', { cause });
+      if (isUnavailable(cause))
+        throw new RetryableError('LedgerUnavailable', 'The ledger cannot be reached', { cause });
+      throw cause;
+    }
   }
 
   /** The whole content of an input blob of the claimed job. */

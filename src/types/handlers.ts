@@ -2,6 +2,7 @@ import type { Registration } from '../core/handler.ts';
 import { type ContractSourceSettings, createContractSourceHandler } from './contract-source/run.ts';
 import { createExchangeRateHandler, type ExchangeRateSettings, type Rounds } from './exchange-rate/run.ts';
 import { createImageConvertHandler, type ImageConvertSettings } from './image-convert/run.ts';
+import { createMeterReadingsHandler } from './meter-readings/run.ts';
 
 export interface ShippedHandlerSettings {
   imageConvert?: ImageConvertSettings;
@@ -23,5 +24,6 @@ export function createShippedHandlers(
     createImageConvertHandler(settings.imageConvert ?? {}),
     createContractSourceHandler(settings.contractSource ?? {}),
     createExchangeRateHandler(stores.rounds, settings.exchangeRate ?? {}),
+    createMeterReadingsHandler(),
   ];
 }

@@ -47,6 +47,7 @@ export function createHandlerContext(options: HandlerContextOptions): HandlerCon
     fetch: createHandlerFetch({ signal, tracer: options.tracer }),
     takeBudget: createTakeBudget(ledger, signal),
     pauseBudget: createPauseBudget(ledger, options.logger),
+    procedure: (name, payload) => ledger.call(name, job, payload),
     progress(fraction, message = '') {
       // One text that PostgreSQL refuses would keep all leases of the worker from being renewed.
       options.onProgress(

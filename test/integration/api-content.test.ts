@@ -388,6 +388,7 @@ describe('job types', () => {
       'echo',
       'exchange-rate',
       'image-convert',
+      'meter-readings',
     ]);
     expect(jobTypes[1]).toMatchObject({
       defaults: { retries: 1, timeoutSeconds: 300 },

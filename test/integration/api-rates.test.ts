@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RoundItem } from '../../src/ledger/round-ledger.ts';
-import { startTestApi, type TestApi } from '../support/api.ts';
+import { NO_METRICS, startTestApi, type TestApi } from '../support/api.ts';
 import { createTestLedger, type TestLedger } from '../support/ledger.ts';
 import { claimRound, roundsOf, track } from '../support/rates.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -368,10 +368,7 @@ it('several APIs follow each round, sharing a copy in Redis', async () => {
   const outcomes: string[] = [];
   const prefix = `trates${Date.now()}`;
   const observed = {
-    observeRequest() {},
-    setInFlight() {},
-    observeBatch() {},
-    countRateRead() {},
+    ...NO_METRICS,
     countCacheRead: (outcome: string) => void outcomes.push(outcome),
   };
   const first = await startTestApi(ledger, { redisPrefix: prefix });

@@ -86,6 +86,8 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     'pool-loads': false,
     providers: false,
     'rate-schedules': false,
+    'reading-ranges': false,
+    readings: false,
     schedules: false,
     webhooks: false,
   });
