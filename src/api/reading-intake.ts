@@ -1,6 +1,6 @@
 import { BatcherFullError } from '../core/batcher.ts';
 import { isOutcomeUnknown, isUnavailable } from '../ledger/database.ts';
-import { LedgerAwayError, type ReadingStore } from '../ledger/reading-store.ts';
+import { LedgerAwayError, type ReadingStore, StoringUnknownError } from '../ledger/reading-store.ts';
 import type { SentReading, StoredReading } from '../ledger/store-readings.ts';
 import { outcomeUnknown, withDeadline } from './deadline.ts';
 import { Problem, unavailable } from './problem.ts';
@@ -80,12 +80,14 @@ export class ReadingIntake {
 
 /** The id makes storing twice the same as once, so what may have been stored may be spooled too. */
 function isLedgerAway(error: unknown): boolean {
-  if (error instanceof LedgerAwayError || isUnavailable(error) || isOutcomeUnknown(error)) return true;
+  if (error instanceof LedgerAwayError || error instanceof StoringUnknownError) return true;
+  if (isUnavailable(error) || isOutcomeUnknown(error)) return true;
   return error instanceof Problem && error.code === 'OutcomeUnknown';
 }
 
 function toIntakeProblem(error: unknown): unknown {
   if (error instanceof BatcherFullError) return tooManyReadings(error);
+  if (error instanceof StoringUnknownError) return outcomeUnknown(error);
   return error instanceof LedgerAwayError ? unavailable('The ledger cannot be reached', error) : error;
 }
 

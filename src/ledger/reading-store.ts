@@ -11,6 +11,13 @@ export class LedgerAwayError extends LongshoreError {
   }
 }
 
+/** The answer of PostgreSQL was lost, and it could not be asked again: the reading may be stored. Sending it again is safe. */
+export class StoringUnknownError extends LongshoreError {
+  constructor(cause: unknown) {
+    super('StoringUnknown', 'It is not known whether the reading was stored', { cause });
+  }
+}
+
 export interface ReadingStoreOptions {
   db: Database;
   logger: Logger;
@@ -39,13 +46,14 @@ export class ReadingStore {
       maxQueued: options.maxQueued ?? 2_000,
       maxItems: 500,
       concurrency: 2,
-      isIndivisible: (error) => isUnavailable(error) || isOutcomeUnknown(error),
+      isIndivisible: (error) =>
+        isUnavailable(error) || isOutcomeUnknown(error) || error instanceof StoringUnknownError,
     });
   }
 
   /**
    * Resolves when the reading is durable, or refused. Rejects with a database error (`isUnavailable`), with
-   * {@link LedgerAwayError} shortly after one, or with `BatcherFullError` when too many wait.
+   * {@link LedgerAwayError} shortly after one, with {@link StoringUnknownError}, or with `BatcherFullError` when too many wait.
    */
   store(sent: SentReading): Promise<StoredReading> {
     if (this.isAway) return Promise.reject(new LedgerAwayError(this.#away?.cause));
@@ -82,7 +90,8 @@ export class ReadingStore {
       this.#away = undefined;
       return answers;
     } catch (error) {
-      if (isUnavailable(error)) this.#away = { untilMs: performance.now() + AWAY_MS, cause: error };
+      if (isUnavailable(error) || error instanceof StoringUnknownError)
+        this.#away = { untilMs: performance.now() + AWAY_MS, cause: error };
       throw error;
     } finally {
       const seconds = (performance.now() - startedAtMs) / 1_000;
@@ -94,7 +103,9 @@ export class ReadingStore {
   #again(error: unknown, work: () => Promise<StoredReading[]>): Promise<StoredReading[]> {
     if (!isOutcomeUnknown(error) || neverSent(error)) throw error;
     this.#options.logger.warn({ err: error }, 'Lost the answer to an insert of readings: asking again');
-    return work();
+    return work().catch((cause: unknown) => {
+      throw isUnavailable(cause) ? new StoringUnknownError(cause) : cause;
+    });
   }
 }
 
