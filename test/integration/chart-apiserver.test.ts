@@ -151,5 +151,6 @@ test('the default pools are WorkerPools that the API server takes', async () => 
     'workerpool.longshore.dev/image-convert',
     'workerpool.longshore.dev/contract-source',
     'workerpool.longshore.dev/exchange-rate',
+    'workerpool.longshore.dev/meter-readings',
   ]);
 });
