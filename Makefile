@@ -15,7 +15,7 @@ INSTALLED := node_modules/.package-lock.json
 
 BENCH ?= latency cached-get recovery images
 
-.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench pack clean
+.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy e2e demo-autoscale bench-cluster pack clean
 
 help: ## Show what can be made
 	@printf 'Longshore: jobs over REST, by kubectl or by a schedule, none of them lost.\n\n'
@@ -63,6 +63,27 @@ load: setup ## Put it under load with k6 (see loadtest/README.md)
 
 bench: setup ## Measure single parts (BENCH="latency images" for some of them; bench/ledger.ts fills a ledger for hours)
 	@for name in $(BENCH); do node "bench/$$name.ts"; done
+
+image: $(INSTALLED) ## Build the image (IMAGE=longshore:dev) with docker, buildah or podman
+	@node hack/image.ts
+
+cluster: ## Start a Kubernetes with KEDA on this machine: kind with Docker, else a bare one (Debian, root)
+	@hack/cluster/cluster up
+
+cluster-down: ## Stop that cluster
+	@hack/cluster/cluster down
+
+deploy: $(INSTALLED) ## Install or upgrade Longshore in it (or in CONTEXT=... with IMAGE=...)
+	@node hack/cluster/deploy.ts
+
+e2e: $(INSTALLED) ## Run the end-to-end tests in it (or in CONTEXT=... with IMAGE=...)
+	@node hack/test.ts e2e
+
+demo-autoscale: $(INSTALLED) ## Watch pools scale under k6, and draw it (DEMO_SECONDS=180; DEMO_KEEP=1: leave it running)
+	@node hack/demo-autoscale/run.ts
+
+bench-cluster: $(INSTALLED) ## Measure it in the cluster, some figures or all (BENCH_CLUSTER="throughput memory")
+	@node bench/cluster/run.ts $(BENCH_CLUSTER)
 
 pack: $(INSTALLED) ## Build the npm package
 	@npm pack --foreground-scripts

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Two projects: `unit` needs nothing but Node.js; `integration` needs the services that `hack/services` starts.
+// `unit` needs nothing but Node.js, `integration` the services that `hack/services` starts, `e2e` a Kubernetes.
 export default defineConfig({
   test: {
     projects: [
@@ -13,6 +13,17 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          globalSetup: ['test/e2e/global-setup.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          // One cluster and one release: what one test breaks, another would see.
+          fileParallelism: false,
         },
       },
     ],

@@ -1,8 +1,8 @@
-// Puts beside the built JavaScript what the compiler does not know: migrations and the page.
+// Puts beside the built JavaScript what the compiler does not know: migrations, the page and the scaler's protocol.
 import { cpSync } from 'node:fs';
 
-for (const folder of ['ledger/migrations', 'api/public']) {
-  cpSync(new URL(`../src/${folder}`, import.meta.url), new URL(`../dist/${folder}`, import.meta.url), {
+for (const path of ['ledger/migrations', 'api/public', 'scaler/external-scaler.proto']) {
+  cpSync(new URL(`../src/${path}`, import.meta.url), new URL(`../dist/${path}`, import.meta.url), {
     recursive: true,
   });
 }

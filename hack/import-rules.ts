@@ -38,6 +38,8 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
   express: /^src\/api\//,
   sharp: /^src\/types\/[^/]+\/run\.ts$/,
   commander: /^src\/cli\//,
+  '@grpc/grpc-js': /^src\/scaler\//,
+  '@grpc/proto-loader': /^src\/scaler\//,
 };
 
 /** The only packages of folders that stay free of everything else. */

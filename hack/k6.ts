@@ -4,8 +4,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { withProgress } from './services/progress.ts';
+import { versionOf } from './versions.ts';
 
-const VERSION = 'v1.8.1';
+const VERSION = versionOf('K6_VERSION');
 
 /**
  * The path of k6: `K6`, the one on the PATH, or one built from its Go module, which takes some minutes the first time.

@@ -11,7 +11,9 @@ const GENERATED = [
   'docs/openapi.json',
   'docs/configuration.md',
   'charts/longshore/crds',
-  'charts/longshore/templates/rbac',
+  'charts/longshore/files/rbac',
+  'charts/longshore/Chart.yaml',
+  'charts/longshore/README.md',
 ];
 
 await import('./generate.ts');

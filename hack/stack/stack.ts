@@ -111,7 +111,11 @@ async function assemble(options: StackOptions, running: Running): Promise<Stack>
     NODE_COMPILE_CACHE: join(dataDir, 'compile-cache'),
     ...(apiserver === null
       ? {}
-      : { LONGSHORE_KUBERNETES: 'on', LONGSHORE_KUBECONFIG: apiserver.kubeconfigPath }),
+      : {
+          LONGSHORE_KUBERNETES: 'on',
+          LONGSHORE_KUBECONFIG: apiserver.kubeconfigPath,
+          LONGSHORE_SCALER_PORT: '0',
+        }),
     ...options.env,
   };
   await runCli(['pool', 'create', 'default'], common, watch.signal);

@@ -270,6 +270,7 @@ export const jobTypeSchema = z
     limits: z.object({
       maxRunning: z.int().nullable(),
       rate: z.object({ count: z.int(), perSeconds: z.int() }).nullable(),
+      budget: z.string().optional(),
     }),
     paused: z.boolean(),
   })

@@ -9,6 +9,7 @@ import {
   API_KEY_SCOPES,
   type ApiKeyScope,
   createApiKey,
+  generateApiKey,
   listApiKeys,
   revokeApiKey,
 } from '../ledger/api-keys.ts';
@@ -94,6 +95,10 @@ function addApiKeyCommands(program: Command): void {
       );
       console.log(token);
     });
+  apiKey
+    .command('generate')
+    .description('print a new key without making it, for a Secret that "migrate --admin-key" reads')
+    .action(() => console.log(generateApiKey()));
   apiKey
     .command('list')
     .description('list keys; their secrets are not known')

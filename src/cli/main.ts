@@ -2,12 +2,24 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { ConfigError } from '../config/config.ts';
 import { addAdminCommands } from './admin-commands.ts';
+import { addClusterCommands } from './cluster-commands.ts';
 import { addProcessCommands } from './process-commands.ts';
 
 /** A mistake of the caller: shown without a stack. */
 const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
 
 const manifest = new URL('../../package.json', import.meta.url);
+
+// A signal that process 1 of a container has no handler for is ignored by the kernel. Once a process has begun its own
+// orderly shutdown, that one decides.
+for (const [signal, code] of [
+  ['SIGTERM', 143],
+  ['SIGINT', 130],
+] as const) {
+  process.on(signal, () => {
+    if (process.listenerCount(signal) === 1) process.exit(code);
+  });
+}
 
 const program = new Command('longshore')
   .description(
@@ -19,6 +31,7 @@ const program = new Command('longshore')
 
 addProcessCommands(program);
 addAdminCommands(program);
+addClusterCommands(program);
 
 try {
   await program.parseAsync();

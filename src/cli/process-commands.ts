@@ -1,8 +1,6 @@
 import type { Command } from 'commander';
 import { type Config, loadConfig } from '../config/config.ts';
-import { migrate } from '../ledger/migrate.ts';
-import { waitForDependency } from '../lifecycle/wait-for.ts';
-import { createLogger } from '../telemetry/logger.ts';
+import { addMigrateCommand } from './migrate-command.ts';
 
 /** The processes of Longshore. Each loads only its own code: a worker never loads the Kubernetes client. */
 export function addProcessCommands(program: Command): void {
@@ -36,22 +34,7 @@ export function addProcessCommands(program: Command): void {
       const { createShippedHandlers } = await import('../types/handlers.ts');
       await runWorker(config, (settings) => createShippedHandlers(handlerSettings(settings)));
     });
-  program
-    .command('migrate')
-    .description('bring the ledger up to date; any number may run at once')
-    .option('--wait <seconds>', 'how long to wait for PostgreSQL', '60')
-    .action(async (options: { wait: string }) => {
-      const config = loadConfig(process.env, ['LONGSHORE_MIGRATE_POSTGRES_URL']);
-      const logger = createLogger({ name: 'migrate', level: config.log.level });
-      const signal = AbortSignal.timeout(Number(options.wait) * 1_000);
-      const waiting = { logger, signal, probeTimeoutMs: 300_000 };
-      const names = await waitForDependency(
-        'PostgreSQL',
-        () => migrate(config.postgres.migrateUrl, logger),
-        waiting,
-      );
-      if (names.length === 0) logger.info({}, 'Found the ledger up to date');
-    });
+  addMigrateCommand(program);
 }
 
 function handlerSettings({ providers }: Config): object {

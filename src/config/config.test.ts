@@ -111,6 +111,12 @@ test('values that contradict each other are mistakes', () => {
     expect.stringContaining('LONGSHORE_RENEW_SECONDS: 6 is not allowed'),
     expect.stringContaining('LONGSHORE_ELECTION_RENEW_SECONDS: 8 is not allowed'),
   ]);
+  expect(
+    mistakesOf({ LONGSHORE_SCALER_TLS_KEY_FILE: '/tls.key', LONGSHORE_SCALER_TLS_CA_FILE: '/ca.crt' }),
+  ).toEqual([
+    expect.stringContaining('LONGSHORE_SCALER_TLS_CERT_FILE: is not allowed without'),
+    expect.stringContaining('LONGSHORE_SCALER_TLS_CA_FILE: is not allowed without'),
+  ]);
 });
 
 test('no two variables share a name, and defaults are allowed values', () => {

@@ -113,8 +113,16 @@ function unknown(env: Environment, all: Variable[]): string[] {
 }
 
 /** Values that are fine alone and wrong together. */
-function contradictions({ worker, controller }: Config): string[] {
+function contradictions({ worker, controller, scaler }: Config): string[] {
   const mistakes: string[] = [];
+  if ((scaler.tlsCertFile === '') !== (scaler.tlsKeyFile === '')) {
+    mistakes.push(
+      'LONGSHORE_SCALER_TLS_CERT_FILE: is not allowed without LONGSHORE_SCALER_TLS_KEY_FILE, nor that without it; allowed: both or neither',
+    );
+  }
+  if (scaler.tlsCaFile !== '' && scaler.tlsCertFile === '') {
+    mistakes.push('LONGSHORE_SCALER_TLS_CA_FILE: is not allowed without LONGSHORE_SCALER_TLS_CERT_FILE');
+  }
   if (worker.renewSeconds * 2 > worker.leaseSeconds) {
     mistakes.push(
       `LONGSHORE_RENEW_SECONDS: ${worker.renewSeconds} is not allowed; allowed: at most a half of LONGSHORE_LEASE_SECONDS (${worker.leaseSeconds})`,

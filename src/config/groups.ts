@@ -1,4 +1,6 @@
+import { pools } from './pools.ts';
 import { api, controller, health, worker } from './processes.ts';
+import { scaler } from './scaler.ts';
 import { kubernetes, log, postgres, providers, redis, retention, webhooks } from './surroundings.ts';
 
 /** Every variable of Longshore, in the order of the reference. Variables that start with OTEL_ are OpenTelemetry's own. */
@@ -10,6 +12,8 @@ export const groups = {
   health,
   worker,
   controller,
+  pools,
+  scaler,
   webhooks,
   providers,
   log,

@@ -31,6 +31,13 @@ export const api = z.object({
     },
     ['keys', 'off'],
   ),
+  adminKey: text({
+    env: 'LONGSHORE_ADMIN_API_KEY',
+    description: 'First API key, of scope `admin`, that `longshore migrate --admin-key` makes.',
+    secret: true,
+    pattern: /^lsk_[a-z0-9]{16}_[A-Za-z0-9_-]{43}$/,
+    allowed: 'what `longshore api-key generate` prints',
+  }),
   jsonLimitBytes: integer(
     {
       env: 'LONGSHORE_JSON_LIMIT_BYTES',

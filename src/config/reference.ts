@@ -8,6 +8,8 @@ const TITLES: Record<Variable['group'], string> = {
   health: 'Health and metrics',
   worker: 'Worker',
   controller: 'Controller',
+  pools: 'Worker pools',
+  scaler: 'Scaler',
   webhooks: 'Webhooks',
   providers: 'Providers',
   log: 'Log',

@@ -1,9 +1,11 @@
 import type { Clock } from '../core/clock.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
+import type { PoolLoad } from '../core/pool-load.ts';
 import { auditLedger, type Finding } from '../ledger/audit.ts';
 import type { Database } from '../ledger/database.ts';
 import { countDepths, type Depth } from '../ledger/depths.ts';
+import { readPoolLoads } from '../ledger/pool-loads.ts';
 import type { Retention } from '../ledger/retention.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { runBulkOperations } from './bulk-operations.ts';
@@ -29,6 +31,8 @@ export interface BackgroundServicesOptions {
   onAudit?(findings: readonly Finding[]): void;
   /** Called with the unfinished jobs by type and state, for metrics. */
   onDepth?(depths: readonly Depth[]): void;
+  /** Called with what every pool should be, for metrics. */
+  onPoolLoads?(loads: readonly PoolLoad[]): void;
 }
 
 /** The minute's audit looks at jobs accepted this lately; `longshore audit` looks at all. */
@@ -61,6 +65,11 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
       const depths = await countDepths(db);
       options.onDepth?.(depths);
       return { types: depths.length };
+    }),
+    service('pool-loads', 5_000, async () => {
+      const loads = await readPoolLoads(db);
+      options.onPoolLoads?.(loads);
+      return { pools: loads.length };
     }),
     service('audit', 60_000, () => audit(options)),
   ];

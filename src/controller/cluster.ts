@@ -16,6 +16,7 @@ import { Adopter } from './adopter.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { JobSchedules } from './job-schedules.ts';
 import { KubernetesWindow } from './kubernetes-window.ts';
+import { type PoolOptions, WorkerPools } from './pools/worker-pools.ts';
 import { QueueJobReconciler } from './queue-job-reconciler.ts';
 import { createQueueJobStore, isWorthReconciling } from './queue-job-store.ts';
 import { QueueJobWriter } from './queue-job-writer.ts';
@@ -29,6 +30,8 @@ export interface ClusterOptions {
   types: TypeLookup;
   webhooks: WebhookRules;
   logger: Logger;
+  /** What WorkerPools are made with; they are left alone when absent. */
+  pools?: PoolOptions;
   /** All namespaces when absent. */
   namespace?: string;
   /** Defaults to 60 s. */
@@ -57,6 +60,7 @@ export class Cluster {
   readonly #reflector: Reflector<QueueJob>;
   readonly #writer: QueueJobWriter;
   readonly #schedules: JobSchedules;
+  readonly #pools: WorkerPools | undefined;
   /** While leading. */
   #queue: WorkQueue | undefined;
 
@@ -87,36 +91,47 @@ export class Cluster {
       onEvent: (event) => onReflectorEvent?.(QUEUE_JOB.kind, event),
     });
     this.#schedules = new JobSchedules({ ...options, window: this.window });
+    const { pools } = options;
+    this.#pools = pools === undefined ? undefined : new WorkerPools({ ...options, ...pools });
   }
 
   get isSynced(): boolean {
-    return this.#reflector.hasSynced && this.#schedules.isSynced;
+    return this.#reflector.hasSynced && this.#schedules.isSynced && (this.#pools?.isSynced ?? true);
   }
 
   /** Objects seen of each kind, for metrics. */
-  get sizes(): { QueueJob: number; JobSchedule: number } {
-    return { QueueJob: this.#store.size, JobSchedule: this.#schedules.size };
+  get sizes(): { QueueJob: number; JobSchedule: number; WorkerPool: number } {
+    return {
+      QueueJob: this.#store.size,
+      JobSchedule: this.#schedules.size,
+      WorkerPool: this.#pools?.size ?? 0,
+    };
   }
 
   /** Begins to watch, leader or not, so that a new leader knows the world already. */
   start(): void {
     this.#reflector.start();
     this.#schedules.start();
+    this.#pools?.start();
   }
 
   /** Resolves when everything has been seen once; rejects with the signal's reason when that comes first. */
   async waitForSync(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#reflector.waitForSync(signal), this.#schedules.waitForSync(signal)]);
+    await Promise.all([
+      this.#reflector.waitForSync(signal),
+      this.#schedules.waitForSync(signal),
+      this.#pools?.waitForSync(signal),
+    ]);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#reflector.stop(), this.#schedules.stop()]);
+    await Promise.all([this.#reflector.stop(), this.#schedules.stop(), this.#pools?.stop()]);
   }
 
   /** Reconciles until the signal aborts; resolves when everything has stopped. */
   async lead(signal: AbortSignal): Promise<void> {
     await this.waitForSync(signal);
-    await Promise.all([this.#leadQueueJobs(signal), this.#schedules.lead(signal)]);
+    await Promise.all([this.#leadQueueJobs(signal), this.#schedules.lead(signal), this.#pools?.lead(signal)]);
   }
 
   async #leadQueueJobs(signal: AbortSignal): Promise<void> {

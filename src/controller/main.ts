@@ -10,6 +10,7 @@ import { findJobType } from '../ledger/job-types.ts';
 import { LeaderLock } from '../ledger/leader-lock.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
+import { readConnectionLimit } from '../ledger/worker-pools.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
 import { Shutdown } from '../lifecycle/shutdown.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
@@ -24,6 +25,9 @@ import { Dispatcher } from './dispatcher.ts';
 import { type Election, LeaseElection, leadTogether } from './election.ts';
 import { LedgerWindow } from './ledger-window.ts';
 import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
+import { type PoolSurroundings, readPoolSettings } from './pools/settings.ts';
+import type { PoolOptions } from './pools/worker-pools.ts';
+import { startScaler } from './scaler.ts';
 import type { WebhookSettings } from './webhooks.ts';
 
 /** Connections to the API server for calls: as many as QueueJobs are made at once. */
@@ -102,6 +106,7 @@ export async function runController(config: Config): Promise<void> {
       onRound: metrics.onRound,
       onAudit: metrics.onAudit,
       onDepth: metrics.onDepth,
+      onPoolLoads: metrics.onPoolLoads,
     }),
   });
   election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));
@@ -150,7 +155,9 @@ function secretsOf({ webhooks }: Config): string[] {
 /** Connects to the API server and has seen what it holds when it resolves, so that whoever is elected can begin. */
 async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: Election }> {
   const { config, logger, metrics, db, dispatcher, listener, shutdown, health } = base;
+  await serveScaler(base);
   const { kubeconfig } = config.kubernetes;
+  const { watchNamespace } = config.pools;
   const client = createKubeClient({
     ...(kubeconfig === '' ? {} : { kubeconfigPath: kubeconfig }),
     fieldManager: 'longshore-controller',
@@ -167,6 +174,8 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
     types: createTypes(db),
     webhooks: webhookRules(config),
     logger,
+    pools: poolOptions(config, db),
+    ...(watchNamespace === '' ? {} : { namespace: watchNamespace }),
     onReflectorEvent: metrics.onReflectorEvent,
     onRound: (service, round) => {
       metrics.onRound(service, round);
@@ -180,6 +189,42 @@ async function joinCluster(base: Base): Promise<{ cluster: Cluster; election: El
   });
   await cluster.waitForSync(shutdown.signal);
   return { cluster, election: leaseElection(client, base) };
+}
+
+/** A certificate is its own authority where no other is known. */
+function trustedByKeda({ scaler: { tlsCertFile, tlsCaFile } }: Config): string {
+  return tlsCertFile === '' ? '' : tlsCaFile || tlsCertFile;
+}
+
+/** How pools are made, from the settings of this process. */
+function poolOptions(config: Config, db: Database): PoolOptions {
+  const { defaultPoolsFile, connectionLimit, connectionReserve } = config.pools;
+  const surroundings: PoolSurroundings = {
+    ...config.pools,
+    postgresUrl: config.postgres.workerUrl,
+    redis: config.redis,
+    scalerCaFile: trustedByKeda(config),
+    podNamespace: config.kubernetes.podNamespace,
+    worker: config.worker,
+    providers: config.providers,
+    logLevel: config.log.level,
+  };
+  const login = decodeURIComponent(URL.parse(config.postgres.workerUrl)?.username ?? '');
+  const fixed = { available: connectionLimit, source: 'LONGSHORE_WORKER_CONNECTION_LIMIT' };
+  const shipped = new Set(SHIPPED_TYPES.map((type) => type.name));
+  return {
+    settings: () => readPoolSettings(surroundings, process.env),
+    connections: async () =>
+      connectionLimit > 0 ? fixed : readConnectionLimit(db, login, connectionReserve),
+    isShipped: (type) => shipped.has(type),
+    ...(defaultPoolsFile === '' ? {} : { defaultPoolsFile }),
+  };
+}
+
+/** Before there is a leader: KEDA takes a ScaledObject whose scaler answers, and drops pushes to one that did not. */
+async function serveScaler({ config, logger, metrics, db, listener, shutdown }: Base): Promise<void> {
+  const scaler = await startScaler({ settings: config.scaler, db, listener, logger, metrics });
+  shutdown.add('scaler', () => scaler.stop());
 }
 
 /** Kubernetes may start later than this process, and its kinds later still. */

@@ -1,6 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { JOB_SCHEDULE } from '../core/kinds/job-schedule.ts';
 import { QUEUE_JOB } from '../core/kinds/queue-job.ts';
+import { WORKER_POOL } from '../core/kinds/worker-pool.ts';
+import type { PoolLoad } from '../core/pool-load.ts';
 import type { KubeRequestReport } from '../kube/kube-transport.ts';
 import type { ReflectorEvent } from '../kube/reflector.ts';
 import type { Finding } from '../ledger/audit.ts';
@@ -14,11 +16,15 @@ export interface ControllerMetrics {
   setObjects(sizes: Readonly<Record<string, number>>): void;
   onAudit(findings: readonly Finding[]): void;
   onDepth(depths: readonly Depth[]): void;
+  onPoolLoads(loads: readonly PoolLoad[]): void;
+  onScalerRequest(method: string, code: string): void;
+  onScalerPush(active: boolean): void;
 }
 
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
-  ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'audit'],
+  ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'pool-loads', 'audit'],
+  ...['pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
 /** `…/queuejobs/<name>/status` without its names. */
@@ -27,7 +33,7 @@ const RESOURCE = /^\/apis?\/(?:[^/]+\/)?v[^/]+\/(?:namespaces\/[^/]+\/)?([a-z]+)
 /** What a controller shows of itself; its writes to the API server above all, which are the scarcest thing it uses. */
 export function createControllerMetrics(registry: Registry): ControllerMetrics {
   const { rounds } = createServiceMetrics(registry, SERVICES);
-  const reflectors = createReflectorMetrics(registry, [QUEUE_JOB.kind, JOB_SCHEDULE.kind]);
+  const reflectors = createReflectorMetrics(registry, [QUEUE_JOB.kind, JOB_SCHEDULE.kind, WORKER_POOL.kind]);
   const requests = new Counter({
     name: 'longshore_kube_requests_total',
     help: 'Calls to the API server but watches; status 0 is no answer',
@@ -42,6 +48,7 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
   });
   const { depth } = createQueueMetrics(registry);
   return {
+    ...createScalerMetrics(registry),
     onAudit(findings) {
       const broken = Map.groupBy(findings, (finding) => finding.invariant);
       for (const [invariant, ofOne] of broken) {
@@ -68,6 +75,43 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     },
     setObjects(sizes) {
       for (const [kind, count] of Object.entries(sizes)) reflectors.objects.set({ kind }, count);
+    },
+  };
+}
+
+/** Pools that are shown one by one, those with the most work first; the rest would only be noise to whoever reads them. */
+const MOST_POOLS = 200;
+
+/** What the scaler says and to whom; the loads are those that it says, from the ledger, so the leader tells them. */
+function createScalerMetrics(
+  registry: Registry,
+): Pick<ControllerMetrics, 'onPoolLoads' | 'onScalerRequest' | 'onScalerPush'> {
+  const requests = new Counter({
+    name: 'longshore_scaler_requests_total',
+    help: 'Requests of KEDA that were answered, and streams that were ended',
+    labelNames: ['method', 'code'],
+    registers: [registry],
+  });
+  const pushes = new Counter({
+    name: 'longshore_scaler_pushes_total',
+    help: 'States that were sent on streams; true is a call for pods',
+    labelNames: ['active'],
+    registers: [registry],
+  });
+  for (const active of ['true', 'false']) pushes.inc({ active }, 0);
+  const load = new Gauge({
+    name: 'longshore_pool_load',
+    help: 'Jobs that a pool should be scaled for: those that run and those that could',
+    labelNames: ['namespace', 'pool'],
+    registers: [registry],
+  });
+  return {
+    onScalerRequest: (method, code) => requests.inc({ method, code }),
+    onScalerPush: (active) => pushes.inc({ active: String(active) }),
+    onPoolLoads(loads) {
+      load.reset();
+      const shown = loads.toSorted((a, b) => b.load - a.load).slice(0, MOST_POOLS);
+      for (const { namespace, name, load: jobs } of shown) load.set({ namespace, pool: name }, jobs);
     },
   };
 }

@@ -16,6 +16,8 @@ export interface JobTypeLimits {
   maxRunning: number | null;
   /** Starts in any `perSeconds` seconds. */
   rate: { count: number; perSeconds: number } | null;
+  /** Name of the provider's budget without which no run of it goes on: what waits for it calls for no pods. */
+  budget?: string;
 }
 
 /**

@@ -48,22 +48,34 @@ export function hashApiSecret(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 
-/** Makes a key of 256 random bits. The token is shown once: the ledger keeps its id and the SHA-256 of its secret. */
+/** The token of a key, of 256 random bits. */
+export function generateApiKey(): string {
+  return `lsk_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('base64url')}`;
+}
+
+/** Makes a key. Its token is shown once: the ledger keeps its id and the SHA-256 of its secret. */
 export async function createApiKey(db: Queryable, key: NewApiKey): Promise<{ id: string; token: string }> {
-  const id = randomBytes(8).toString('hex');
-  const secret = randomBytes(32).toString('base64url');
+  const token = generateApiKey();
+  return { id: await putApiKey(db, token, key), token };
+}
+
+/** Keeps a key whose token exists already; answers its id. One that is there stays as it is, revoked or not. */
+export async function putApiKey(db: Queryable, token: string, key: NewApiKey): Promise<string> {
+  const parts = parseApiKey(token);
+  if (parts === null) throw new TypeError('The token is no API key');
   await db.query(
-    `insert into api_keys (id, sha256, name, namespace, scopes, expires_at) values ($1, $2, $3, $4, $5, $6)`,
+    `insert into api_keys (id, sha256, name, namespace, scopes, expires_at) values ($1, $2, $3, $4, $5, $6)
+     on conflict (id) do nothing`,
     [
-      id,
-      hashApiSecret(secret),
+      parts.id,
+      hashApiSecret(parts.secret),
       key.name,
       key.namespace,
       key.scopes,
       key.expiresAtMs === null ? null : new Date(key.expiresAtMs),
     ],
   );
-  return { id, token: `lsk_${id}_${secret}` };
+  return parts.id;
 }
 
 export async function findApiKey(db: Queryable, id: string): Promise<ApiKey | null> {

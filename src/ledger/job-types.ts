@@ -20,21 +20,22 @@ interface JobTypeRow {
   max_running: number | null;
   rate_count: number | null;
   rate_per_seconds: number | null;
+  budget: string | null;
   paused: boolean;
 }
 
-const COLUMNS = 'namespace, name, definition, max_running, rate_count, rate_per_seconds, paused';
+const COLUMNS = 'namespace, name, definition, max_running, rate_count, rate_per_seconds, budget, paused';
 
 /** Writes a type's definition and limits; its pause and the time of its next start stay as they are. */
 export async function putJobType(db: Queryable, type: Omit<StoredJobType, 'paused'>): Promise<void> {
   const { namespace, name, limits, ...definition } = type;
   await db.query(
-    `insert into job_types as t (namespace, name, definition, max_running, rate_count, rate_per_seconds)
-     values ($1, $2, $3, $4, $5, $6)
+    `insert into job_types as t (namespace, name, definition, max_running, rate_count, rate_per_seconds, budget)
+     values ($1, $2, $3, $4, $5, $6, $7)
      on conflict (namespace, name) do update set definition = excluded.definition, max_running = excluded.max_running,
-       rate_count = excluded.rate_count, rate_per_seconds = excluded.rate_per_seconds, updated_at = now()
-     where (t.definition, t.max_running, t.rate_count, t.rate_per_seconds) is distinct from
-       (excluded.definition, excluded.max_running, excluded.rate_count, excluded.rate_per_seconds)`,
+       rate_count = excluded.rate_count, rate_per_seconds = excluded.rate_per_seconds, budget = excluded.budget, updated_at = now()
+     where (t.definition, t.max_running, t.rate_count, t.rate_per_seconds, t.budget) is distinct from
+       (excluded.definition, excluded.max_running, excluded.rate_count, excluded.rate_per_seconds, excluded.budget)`,
     [
       namespace,
       name,
@@ -42,6 +43,7 @@ export async function putJobType(db: Queryable, type: Omit<StoredJobType, 'pause
       limits.maxRunning,
       limits.rate?.count ?? null,
       limits.rate?.perSeconds ?? null,
+      limits.budget ?? null,
     ],
   );
 }
@@ -97,6 +99,7 @@ function toStoredJobType(row: JobTypeRow): StoredJobType {
     limits: {
       maxRunning: row.max_running,
       rate: row.rate_count === null ? null : { count: row.rate_count, perSeconds: row.rate_per_seconds ?? 1 },
+      ...(row.budget === null ? {} : { budget: row.budget }),
     },
     paused: row.paused,
   };

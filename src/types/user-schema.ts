@@ -30,10 +30,22 @@ export class SchemaCompiler {
   }
 }
 
+/** Why a JSON Schema cannot be used; null when it can. */
+export function schemaMistake(schema: unknown): string | null {
+  const compiled = compileText(JSON.stringify(schema ?? true));
+  return typeof compiled === 'string' ? compiled : null;
+}
+
 function compile(text: string): SchemaValidator {
-  if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES)
-    return refuse(`the type's schema is larger than ${MAX_SCHEMA_BYTES} bytes`);
-  let validate: ValidateFunction;
+  const validate = compileText(text);
+  if (typeof validate === 'string') return refuse(`the type's schema ${validate}`);
+  return (value, base) =>
+    validate(value) ? [] : (validate.errors ?? []).map((error) => toMistake(error, base));
+}
+
+/** The validator, or in words what is wrong with the schema. */
+function compileText(text: string): ValidateFunction | string {
+  if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES) return `is larger than ${MAX_SCHEMA_BYTES} bytes`;
   try {
     const ajv = new Ajv2020({
       allErrors: false,
@@ -41,12 +53,10 @@ function compile(text: string): SchemaValidator {
       validateFormats: false,
       addUsedSchema: false,
     });
-    validate = ajv.compile(JSON.parse(text));
+    return ajv.compile(JSON.parse(text));
   } catch {
-    return refuse("the type's schema cannot be used: it is no JSON Schema, or it refers to another document");
+    return 'cannot be used: it is no JSON Schema, or it refers to another document';
   }
-  return (value, base) =>
-    validate(value) ? [] : (validate.errors ?? []).map((error) => toMistake(error, base));
 }
 
 function refuse(detail: string): SchemaValidator {

@@ -55,6 +55,7 @@ function startProcess(name: string, mode: 'on' | 'off'): Controller {
       LONGSHORE_KUBECONFIG: cluster.server.kubeconfigPath,
       LONGSHORE_POD_NAME: name,
       LONGSHORE_HEALTH_PORT: '0',
+      LONGSHORE_SCALER_PORT: '0',
       LONGSHORE_ELECTION_LEASE_SECONDS: '4',
       LONGSHORE_ELECTION_RENEW_SECONDS: '3',
       LONGSHORE_ELECTION_RETRY_SECONDS: '1',

@@ -96,12 +96,14 @@ function toSourceCode({ shape, files }: FakeContract): string {
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
+      host: { type: 'string', default: '127.0.0.1' },
       port: { type: 'string', default: '0' },
       unlimited: { type: 'boolean', default: false },
       'per-second': { type: 'string', default: '0' },
     },
   });
   const provider = await startFakeEtherscan({
+    host: values.host,
     port: Number(values.port),
     unlimited: values.unlimited,
     perSecond: Number(values['per-second']),

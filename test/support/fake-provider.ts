@@ -23,6 +23,8 @@ export interface RecordedCall {
 }
 
 export interface FakeProviderOptions {
+  /** Defaults to 127.0.0.1. */
+  host?: string;
   port?: number;
   /** Calls in any second, as a sliding window; 0, the default, is no limit. */
   perSecond?: number;
@@ -60,7 +62,7 @@ interface Behaviour {
 
 const MAX_CALLS = 100_000;
 
-/** Starts a stand-in on 127.0.0.1: limits, failures and records are the same for all; the answers are its own. */
+/** Starts a stand-in: limits, failures and records are the same for all; the answers are its own. */
 export async function startFakeProvider(
   options: FakeProviderOptions,
   behaviour: Behaviour,
@@ -91,7 +93,7 @@ export async function startFakeProvider(
   };
 
   const server = createServer(handle);
-  server.listen(options.port ?? 0, '127.0.0.1');
+  server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${behaviour.path}`,

@@ -141,7 +141,10 @@ export const WORKER_POOL_CONDITIONS = {
 /** Reasons of a WorkerPool's conditions. */
 export const WORKER_POOL_REASONS = {
   available: 'Available',
+  /** No pod, because there is no work. */
   idle: 'Idle',
+  /** Pods are on their way. */
+  starting: 'Starting',
   paused: 'Paused',
   rolling: 'Rolling',
   rolledOut: 'RolledOut',
@@ -155,12 +158,19 @@ export const WORKER_POOL_REASONS = {
   tooManyConnections: 'TooManyConnections',
   imagePullFailed: 'ImagePullFailed',
   quotaExceeded: 'QuotaExceeded',
-  missingReference: 'MissingReference',
+  /** A Secret or ConfigMap that pods name, or a setting of the controller, is not there. */
+  configMissing: 'ConfigMissing',
+  /** No node has room for the pods, or takes them. */
+  unschedulable: 'Unschedulable',
+  /** The namespace's rules (pod security, limits) do not let pods be made. */
+  podsRefused: 'PodsRefused',
   podsFailing: 'PodsFailing',
   /** The API server refused what was rendered; the message is its own. */
   applyFailed: 'ApplyFailed',
   kedaNotInstalled: 'KedaNotInstalled',
   scalerActive: 'ScalerActive',
+  /** KEDA has not said anything yet. */
+  scalerStarting: 'ScalerStarting',
   scalerFailed: 'ScalerFailed',
 } as const;
 export type WorkerPoolReason = (typeof WORKER_POOL_REASONS)[keyof typeof WORKER_POOL_REASONS];

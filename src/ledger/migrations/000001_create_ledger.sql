@@ -172,16 +172,21 @@ create table job_types (
   rate_count integer,
   rate_per_seconds integer,
   next_start_at timestamptz not null default '-infinity',
+  budget text,
   paused boolean not null default false,
   updated_at timestamptz not null default now(),
   primary key (namespace, name)
 );
 
+-- Which types of a namespace a secret opens, and how the pods behind it scale: any controller answers the scaler from here.
 create table pools (
   namespace text not null,
   name text not null,
   types text[] not null,
   secret_sha256 bytea not null unique,
+  max_replicas integer not null default 10 check (max_replicas >= 0),
+  jobs_per_replica integer not null default 10 check (jobs_per_replica > 0),
+  paused boolean not null default false,
   created_at timestamptz not null default now(),
   primary key (namespace, name)
 );
@@ -195,9 +200,12 @@ create table worker_sessions (
   seen_at timestamptz not null default now()
 );
 
--- A provider's limits over all workers: the moment of the next call, and the calls of the day (UTC).
+-- A provider's limits over all workers: the moment of the next call, and the calls of the day (UTC). What the limits are is
+-- noted with each call; 0 is none.
 create table budgets (
   name text primary key,
+  per_second double precision not null default 0,
+  per_day integer not null default 0,
   next_at timestamptz not null default '-infinity',
   day date not null default '-infinity',
   used integer not null default 0,

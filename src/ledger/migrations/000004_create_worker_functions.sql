@@ -84,7 +84,10 @@ begin
     from held h
   ), starts as materialized (
     select w.type, t.* from (select g.type, count(*)::integer as wanted from judged g where g.verdict = 'claimed' and not g.regrant group by 1) w
-    cross join lateral take_starts(v_pool.namespace, w.type, w.wanted) t
+    -- A paused pool starts nothing; what pods that are still there were given is put off.
+    cross join lateral (select case when v_pool.paused then 0 else s.granted end as granted,
+      case when v_pool.paused then 5000 else s.wait_ms end as wait_ms, s.spacing_ms
+      from take_starts(v_pool.namespace, w.type, case when v_pool.paused then 0 else w.wanted end) s) t
   ), ranked as materialized (
     select r.*, r.rank <= r.granted or r.regrant as granting from (
       select g.*, s.granted, s.wait_ms, s.spacing_ms,
@@ -254,7 +257,7 @@ begin
   wait_ms := extract(epoch from v_go - v_at) * 1000;
   granted := wait_ms <= p_max_wait_ms;
   if granted then
-    update budgets set day = v_today, used = v_budget.used + 1,
+    update budgets set day = v_today, used = v_budget.used + 1, per_second = p_per_second, per_day = p_per_day,
       next_at = case when p_per_second > 0 then v_go + make_interval(secs => 1.05 / p_per_second) else '-infinity' end
     where name = p_name;
   end if;

@@ -101,4 +101,5 @@ export const contractSourceType = defineJobType({
     backoff: { baseMs: 2_000, maxMs: 300_000 },
     ttlSecondsAfterFinished: 3_600,
   },
+  limits: { budget: 'etherscan' },
 });

@@ -1,0 +1,3 @@
+module longshore.dev/hack/cluster/images/pause
+
+go 1.26

@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { type Config, loadConfig } from '../config/config.ts';
+import type { Logger } from '../core/logger.ts';
+import { putApiKey } from '../ledger/api-keys.ts';
+import { connectDatabase } from '../ledger/database.ts';
+import { migrate } from '../ledger/migrate.ts';
+import { ensureWorkerLogin } from '../ledger/worker-login.ts';
+import { waitForDependency } from '../lifecycle/wait-for.ts';
+import { createLogger } from '../telemetry/logger.ts';
+
+interface MigrateOptions {
+  wait: string;
+  workerLogin?: boolean;
+  adminKey?: string;
+}
+
+/** `longshore migrate`: the schema, and on request what a first start needs besides. All of it may be repeated. */
+export function addMigrateCommand(program: Command): void {
+  program
+    .command('migrate')
+    .description('bring the ledger up to date; any number may run at once')
+    .option('--wait <seconds>', 'how long to wait for PostgreSQL', '60')
+    .option('--worker-login', 'make the login of LONGSHORE_WORKER_POSTGRES_URL, or change its password')
+    .option(
+      '--admin-key <namespace>',
+      'make the key LONGSHORE_ADMIN_API_KEY, of scope admin, in the namespace',
+    )
+    .action(async (options: MigrateOptions) => {
+      const config = loadConfig(process.env, [
+        process.env.LONGSHORE_POSTGRES_URL ? 'LONGSHORE_POSTGRES_URL' : 'LONGSHORE_MIGRATE_POSTGRES_URL',
+        ...(options.workerLogin === true ? ['LONGSHORE_WORKER_POSTGRES_URL'] : []),
+        ...(options.adminKey === undefined ? [] : ['LONGSHORE_ADMIN_API_KEY']),
+      ]);
+      const { migrateUrl, url, workerUrl } = config.postgres;
+      const ownerUrl = migrateUrl === '' ? url : migrateUrl;
+      const logger = createLogger({ name: 'migrate', level: config.log.level });
+      const signal = AbortSignal.timeout(Number(options.wait) * 1_000);
+      const waiting = { logger, signal, probeTimeoutMs: 300_000 };
+      const names = await waitForDependency('PostgreSQL', () => migrate(ownerUrl, logger), waiting);
+      if (names.length === 0) logger.info({}, 'Found the ledger up to date');
+      if (options.workerLogin === true) {
+        await ensureWorkerLogin(ownerUrl, workerUrl);
+        logger.info({ login: new URL(workerUrl).username }, 'Made sure of the login of workers');
+      }
+      if (options.adminKey !== undefined) await makeAdminKey(config, ownerUrl, options.adminKey, logger);
+    });
+}
+
+async function makeAdminKey(config: Config, url: string, namespace: string, logger: Logger): Promise<void> {
+  const db = connectDatabase({ url, applicationName: 'longshore-migrate', maxConnections: 1, logger });
+  try {
+    const key = { name: 'admin', namespace, scopes: ['admin'], expiresAtMs: null } as const;
+    const id = await putApiKey(db, config.api.adminKey, key);
+    logger.info({ keyId: id, namespace }, 'Made sure of the admin API key');
+  } finally {
+    await db.end();
+  }
+}

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findHelm } from '../../hack/helm.ts';
+import { ROOT, useWorld } from './support/world.ts';
+
+const world = useWorld();
+const { kubectl, installed } = world;
+const CRD = 'customresourcedefinition/queuejobs.longshore.dev';
+
+beforeAll(() => world.greeters({ concurrency: 5, maxReplicas: 2, cooldownSeconds: 30 }));
+afterAll(() => world.audit());
+
+async function helm(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(
+    await findHelm(),
+    [...args, '--namespace', installed.systemNamespace],
+    { env: { ...process.env, KUBECONFIG: installed.kubeconfig } },
+  );
+  return stdout;
+}
+
+/** Every one of the release's pods is rolled, by an annotation. */
+function upgrade(revision: string): Promise<string> {
+  const chart = fileURLToPath(new URL('charts/longshore', ROOT));
+  const rolled = ['api', 'controller'].flatMap((part) => [
+    '--set',
+    `${part}.podAnnotations.rolled=${revision}`,
+  ]);
+  return helm('upgrade', installed.release, chart, '--reuse-values', '--wait', '--timeout', '4m', ...rolled);
+}
+
+const job = (name: string) => ({
+  apiVersion: 'longshore.dev/v1alpha1',
+  kind: 'QueueJob',
+  metadata: { name },
+  spec: { type: 'greet', input: { name }, ttlSecondsAfterFinished: 600 },
+});
+
+test('the installation passes its own test', async () => {
+  expect(await helm('test', installed.release, '--timeout', '2m')).toMatch(/Phase:\s+Succeeded/);
+});
+
+test('an upgrade brings the kinds of its chart, which Helm itself never changes', async () => {
+  // What an older chart would have installed: a kind without one of today's fields.
+  const field = '/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ttlSecondsAfterFinished';
+  const patch = JSON.stringify([{ op: 'remove', path: field }]);
+  await kubectl.run(['patch', CRD, '--type=json', '--patch', patch]);
+  await expect(kubectl.apply(job('too-new'))).rejects.toThrow(/unknown field "spec.ttlSecondsAfterFinished"/);
+  await upgrade('kinds');
+  await kubectl.apply(job('new-enough'));
+  await kubectl.waitFor('condition=Finished', 'queuejob/new-enough', 120);
+});
+
+test('the release is upgraded under load, and no job is lost', async () => {
+  const client = world.client();
+  const upgrading = new AbortController();
+  const submitMeanwhile = async () => {
+    while (!upgrading.signal.aborted)
+      await client.submit({ type: 'greet', input: { name: 'x', seconds: 1 } });
+  };
+  await Promise.all([upgrade('under-load').finally(() => upgrading.abort()), submitMeanwhile()]);
+  expect(client.told.size).toBeGreaterThan(10);
+  expect(await client.ends()).toEqual({ SUCCESS: client.told.size });
+});
