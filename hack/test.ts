@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findHelm } from './helm.ts';
 import { findChromium, findPostgres, findRedis } from './services/programs.ts';
 import { formatTotals, readReport, type Totals } from './test-totals.ts';
 
@@ -34,7 +35,7 @@ async function prepare(): Promise<NodeJS.ProcessEnv> {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  return { LONGSHORE_CHROMIUM, KUBEBUILDER_ASSETS: assets.trim() };
+  return { LONGSHORE_CHROMIUM, KUBEBUILDER_ASSETS: assets.trim(), HELM: await findHelm() };
 }
 
 async function run(project: string, env: NodeJS.ProcessEnv): Promise<Totals> {

@@ -138,8 +138,13 @@ test('when all QueueJobs are deleted by hand, ours come back and end, and applie
     );
   }
   const client = await under(async () => {
-    await kubectl.run(['delete', 'queuejobs', '--all', '--wait=true', '--timeout=90s'], {
-      timeoutMs: 100_000,
+    const deleted = new Set((await kubectl.list('queuejobs')).map(({ metadata }) => metadata.uid));
+    await kubectl.run(['delete', 'queuejobs', '--all', '--wait=false']);
+    const left = async () =>
+      (await kubectl.list('queuejobs')).filter(({ metadata }) => deleted.has(metadata.uid)).length;
+    await waitFor(left, (count) => count === 0, {
+      timeoutMs: 90_000,
+      describe: 'the deletion of every QueueJob',
     });
   });
   await allSucceed(client);

@@ -35,7 +35,7 @@ const job = (name: string) => ({
   apiVersion: 'longshore.dev/v1alpha1',
   kind: 'QueueJob',
   metadata: { name },
-  spec: { type: 'greet', input: { name }, ttlSecondsAfterFinished: 600 },
+  spec: { type: 'greet', input: { name }, suspend: false },
 });
 
 test('the installation passes its own test', async () => {
@@ -44,10 +44,10 @@ test('the installation passes its own test', async () => {
 
 test('an upgrade brings the kinds of its chart, which Helm itself never changes', async () => {
   // What an older chart would have installed: a kind without one of today's fields.
-  const field = '/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ttlSecondsAfterFinished';
+  const field = '/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspend';
   const patch = JSON.stringify([{ op: 'remove', path: field }]);
   await kubectl.run(['patch', CRD, '--type=json', '--patch', patch]);
-  await expect(kubectl.apply(job('too-new'))).rejects.toThrow(/unknown field "spec.ttlSecondsAfterFinished"/);
+  await expect(kubectl.apply(job('too-new'))).rejects.toThrow(/unknown field "spec.suspend"/);
   await upgrade('kinds');
   await kubectl.apply(job('new-enough'));
   await kubectl.waitFor('condition=Finished', 'queuejob/new-enough', 120);
@@ -56,11 +56,13 @@ test('an upgrade brings the kinds of its chart, which Helm itself never changes'
 test('the release is upgraded under load, and no job is lost', async () => {
   const client = world.client();
   const upgrading = new AbortController();
-  const submitMeanwhile = async () => {
-    while (!upgrading.signal.aborted)
-      await client.submit({ type: 'greet', input: { name: 'x', seconds: 1 } });
+  const workMeanwhile = async () => {
+    while (!upgrading.signal.aborted) {
+      await client.ended(await client.submit({ type: 'greet', input: { name: 'x', seconds: 1 } }));
+    }
   };
-  await Promise.all([upgrade('under-load').finally(() => upgrading.abort()), submitMeanwhile()]);
+  const clients = Array.from({ length: 8 }, workMeanwhile);
+  await Promise.all([upgrade('under-load').finally(() => upgrading.abort()), ...clients]);
   expect(client.told.size).toBeGreaterThan(10);
   expect(await client.ends()).toEqual({ SUCCESS: client.told.size });
 });
