@@ -212,7 +212,7 @@ test('a million bad rows: all are counted, the first are kept, and memory stays 
   );
   expect(kept[0]).toEqual({ n: 10_000, last: 10_001 });
   expect(peaks.late - peaks.early).toBeLessThan(60_000_000);
-}, 60_000);
+}, 300_000);
 
 describe('the command line', () => {
   const cli = join(import.meta.dirname, '../../src/cli/main.ts');
