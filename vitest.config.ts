@@ -13,6 +13,8 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+          // Real servers on machines that others use too: a test that fails is run once more, and its line says so.
+          retry: 1,
         },
       },
       {

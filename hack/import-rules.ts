@@ -36,6 +36,8 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
   pg: /^src\/ledger\//,
   'node-pg-migrate': /^src\/ledger\//,
   express: /^src\/api\//,
+  'csv-parse': /^src\/api\//,
+  'csv-stringify': /^src\/(api|cli)\//,
   sharp: /^src\/types\/[^/]+\/run\.ts$/,
   commander: /^src\/cli\//,
   '@grpc/grpc-js': /^src\/scaler\//,
@@ -44,7 +46,7 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
 
 /** The only packages of folders that stay free of everything else. */
 const ALLOWED_PACKAGES: readonly { files: RegExp; packages: readonly string[] }[] = [
-  { files: /^src\/core\//, packages: ['zod', 'croner', 'ipaddr.js'] },
+  { files: /^src\/core\//, packages: ['zod', 'croner', 'ipaddr.js', 'decimal.js'] },
   { files: /^src\/types\/contract-source\//, packages: ['zod', '@noble/hashes'] },
   { files: /^src\/types\/[^/]+\/run\.ts$/, packages: ['zod', 'sharp'] },
   { files: /^src\/types\/user-schema\.ts$/, packages: ['zod', 'ajv'] },

@@ -1,5 +1,5 @@
 /**
- * Runs a load test against Longshore on this machine: `node loadtest/run.ts contracts|knee|poll|images [--rate N] [--seconds N]`.
+ * Runs a load test against Longshore on this machine: `node loadtest/run.ts contracts|knee|poll|images|rates [--rate N] [--seconds N]`.
  * Starts everything, drives it with k6, waits until every accepted job has ended, prints a table and writes it as JSON.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -15,6 +15,8 @@ import { findK6 } from '../hack/k6.ts';
 import { type Stack, startStack } from '../hack/stack/stack.ts';
 import { createTable } from '../src/cli/table.ts';
 import { MemorySampler } from './memory-sampler.ts';
+import { PAIRS_EACH, readGaps, runWrk, trackPairs } from './rates.ts';
+import { READINGS_MODES, runReadings } from './readings.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -25,6 +27,8 @@ interface Scenario {
   settings?: Record<string, string>;
   /** No worker takes jobs. */
   idle?: boolean;
+  /** Further stand-ins for providers, by the variable that says where they are. */
+  providers?: Record<string, string>;
 }
 
 const { values, positionals } = parseArgs({
@@ -47,11 +51,24 @@ const SCENARIOS: Record<string, Scenario> = {
     env: { RATE: values.rate ?? '900', SECONDS: values.seconds ?? '60', POLLED: '100' },
   },
   images: { script: 'images.js', env: { SCALE: values.scale } },
+  rates: {
+    script: 'rates.js',
+    env: { SECONDS: values.seconds ?? '60', PAIRS: String(PAIRS_EACH) },
+    settings: { LONGSHORE_COINGECKO_CALLS_PER_MONTH: '0', LONGSHORE_MAX_IN_FLIGHT: '2000' },
+    providers: {
+      LONGSHORE_BINANCE_URL: 'test/support/fake-binance.ts',
+      LONGSHORE_COINGECKO_URL: 'test/support/fake-coingecko.ts',
+    },
+  },
 };
+if (READINGS_MODES.includes(name)) process.exit(await runReadings(name, values));
 const scenario = SCENARIOS[name];
 if (scenario === undefined)
-  throw new Error(`There is no load test "${name}"; there are ${Object.keys(SCENARIOS).join(', ')}`);
+  throw new Error(
+    `There is no load test "${name}"; there are ${[...Object.keys(SCENARIOS), ...READINGS_MODES].join(', ')}`,
+  );
 
+const WRK_SECONDS = 20;
 /** Everything has to end by then. */
 const DRAIN_TIMEOUT_MS = 300_000;
 
@@ -59,21 +76,22 @@ const dataDir = mkdtempSync(join(tmpdir(), 'longshore-load-'));
 const SUMMARY = join(dataDir, 'k6.json');
 chmodSync(dataDir, 0o755);
 const k6 = await findK6();
-// A process of its own, as the real provider is.
-const provider = spawn(process.execPath, [join(ROOT, 'test/support/fake-etherscan.ts'), '--unlimited'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-yieldTo(provider, 10);
-const [line] = (await once(provider.stdout, 'data')) as [Buffer];
+const standIns: ChildProcess[] = [];
 let stack: Stack | undefined;
 let driver: ChildProcess | undefined;
 try {
+  const providers: Record<string, string> = { LONGSHORE_ETHERSCAN_URL: '' };
+  for (const [variable, file] of Object.entries({
+    LONGSHORE_ETHERSCAN_URL: 'test/support/fake-etherscan.ts',
+    ...scenario.providers,
+  }))
+    providers[variable] = await startProvider(file);
   stack = await startStack({
     dataDir,
     auth: 'keys',
     replicas: { worker: scenario.idle ? 0 : 1 },
     env: {
-      LONGSHORE_ETHERSCAN_URL: line.toString().trim(),
+      ...providers,
       LONGSHORE_ETHERSCAN_API_KEY: 'stand-in',
       LONGSHORE_ETHERSCAN_CALLS_PER_SECOND: '0',
       LONGSHORE_ETHERSCAN_CALLS_PER_DAY: '0',
@@ -91,8 +109,21 @@ try {
 } finally {
   driver?.kill();
   await stack?.stop();
-  provider.kill();
+  for (const standIn of standIns) standIn.kill();
   rmSync(dataDir, { recursive: true, force: true });
+}
+
+/** A stand-in, as a process of its own, as the real provider is. Answers its URL. */
+async function startProvider(file: string): Promise<string> {
+  const args = file.endsWith('fake-etherscan.ts') ? ['--unlimited'] : [];
+  const standIn = spawn(process.execPath, [join(ROOT, file), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  // Processes of their own, as the real providers are.
+  yieldTo(standIn, 10);
+  standIns.push(standIn);
+  const [line] = (await once(standIn.stdout, 'data')) as [Buffer];
+  return line.toString().trim();
 }
 
 async function measure(running: Stack, { script, env, idle }: Scenario): Promise<number> {
@@ -101,6 +132,7 @@ async function measure(running: Stack, { script, env, idle }: Scenario): Promise
   ledger.on('error', () => {});
   await ledger.connect();
   const sampler = new MemorySampler(running);
+  if (name === 'rates') return measureRates(running, ledger, sampler, env);
   // Ten seconds at a fifth of the rate, not measured: a process that has just started compiles while it works.
   if (env.RATE !== undefined) {
     await runK6(running, script, {
@@ -133,6 +165,39 @@ function yieldTo({ pid }: ChildProcess, niceness: number): void {
   try {
     if (pid !== undefined) setPriority(pid, niceness);
   } catch {}
+}
+
+/** 500 pairs are refreshed while one process is read from as fast as it can, and then by many users. */
+async function measureRates(
+  running: Stack,
+  ledger: pg.Client,
+  sampler: MemorySampler,
+  env: Record<string, string>,
+): Promise<number> {
+  await trackPairs(ledger);
+  await runWrk(running, 5);
+  const sinceMs = Date.now();
+  const wrk = await runWrk(running, WRK_SECONDS);
+  const exitCode = await runK6(running, 'rates.js', env);
+  const gaps = await readGaps(ledger, sinceMs);
+  await ledger.end();
+  const table = createTable(['what', 'figure']);
+  table.push(['GET /v1/rates/{pair}, wrk -t1 -c32', `${wrk.perSecond.toFixed(0)}/s, p99 ${wrk.p99Ms} ms`]);
+  table.push(['pairs refreshed', `${gaps.pairs} in ${gaps.rounds} rounds`]);
+  table.push([
+    'time between two rates of a pair',
+    `median ${gaps.median.toFixed(1)} s, at most ${gaps.longest.toFixed(1)} s`,
+  ]);
+  console.log(table.toString());
+  report({
+    exitCode,
+    counts: {},
+    totalSeconds: (Date.now() - sinceMs) / 1_000,
+    databaseBytes: 0,
+    memory: sampler.stop(),
+    rates: { wrk, gaps },
+  });
+  return exitCode;
 }
 
 /** Answers k6's exit code; its figures are in {@link SUMMARY} then. */
@@ -178,9 +243,11 @@ interface Report {
   totalSeconds: number;
   databaseBytes: number;
   memory: Record<string, number>;
+  /** Of the load test `rates` alone. */
+  rates?: object;
 }
 
-function report({ exitCode, counts, totalSeconds, databaseBytes, memory }: Report): void {
+function report({ exitCode, counts, totalSeconds, databaseBytes, memory, rates }: Report): void {
   const metrics = (
     JSON.parse(readFileSync(SUMMARY, 'utf8')) as { metrics: Record<string, Record<string, number>> }
   ).metrics;
@@ -193,9 +260,9 @@ function report({ exitCode, counts, totalSeconds, databaseBytes, memory }: Repor
       .map(([k, v]) => `${k} ${Number(v.toFixed(2))}`);
     table.push([metric, shown.join('  ')]);
   }
-  table.push(['jobs by status', JSON.stringify(counts)]);
-  table.push(['from the start until all had ended', `${totalSeconds.toFixed(1)} s`]);
-  table.push(['database a job', `${Math.round(databaseBytes / Math.max(1, jobs))} B`]);
+  if (jobs > 0) table.push(['jobs by status', JSON.stringify(counts)]);
+  if (jobs > 0) table.push(['from the start until all had ended', `${totalSeconds.toFixed(1)} s`]);
+  if (jobs > 0) table.push(['database a job', `${Math.round(databaseBytes / Math.max(1, jobs))} B`]);
   for (const [process, bytes] of Object.entries(memory))
     table.push([`memory ${process}, at most`, `${(bytes / 1e6).toFixed(0)} MB`]);
   console.log(`\n${name}: ${cpus().length} processors (${cpus()[0]?.model}), k6 exit code ${exitCode}`);
@@ -204,6 +271,6 @@ function report({ exitCode, counts, totalSeconds, databaseBytes, memory }: Repor
   const file = join(ROOT, 'loadtest/results', `${name}.json`);
   writeFileSync(
     file,
-    `${JSON.stringify({ name, exitCode, counts, totalSeconds, databaseBytes, memory, metrics }, null, 2)}\n`,
+    `${JSON.stringify({ name, exitCode, counts, totalSeconds, databaseBytes, memory, metrics, rates }, null, 2)}\n`,
   );
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { commandLineOf, makeOwnFolder, type Owner, serverOwner } from './owner.ts';
 import { freePort } from './ports.ts';
-import { findPostgres } from './programs.ts';
+import { findPgBasebackup, findPostgres } from './programs.ts';
 import { withProgress } from './progress.ts';
 import { type LocalServer, makeLogFile, type ServerOptions, startServer } from './server.ts';
 
@@ -18,6 +18,8 @@ export interface PostgresOptions extends ServerOptions {
   fsync?: boolean;
   /** Defaults to 200. */
   maxConnections?: number;
+  /** Further settings of the server. */
+  settings?: Record<string, string>;
 }
 
 /**
@@ -53,6 +55,29 @@ export async function startPostgres(options: PostgresOptions): Promise<LocalServ
   });
 }
 
+/**
+ * A standby that streams from `primary`, read-only until it is promoted. Its URL has the same login and databases.
+ *
+ * @param name - What the primary knows it by (`synchronous_standby_names`).
+ */
+export async function startStandby(
+  primary: LocalServer,
+  options: PostgresOptions & { name: string },
+): Promise<LocalServer> {
+  const owner = serverOwner();
+  const dataDir = makeOwnFolder(resolve(options.dataDir), owner);
+  const url = new URL(primary.url);
+  const password = join(dataDir, 'password');
+  writeFileSync(password, decodeURIComponent(url.password), { mode: 0o600 });
+  if (owner !== undefined) chownSync(password, owner.uid, owner.gid);
+  const source = new URL(url);
+  source.pathname = '/';
+  source.searchParams.set('application_name', options.name);
+  const args = ['-d', source.href, '-D', join(dataDir, 'data'), '-R', '-X', 'stream', '-c', 'fast'];
+  await run(await findPgBasebackup(), args, { ...owner, cwd: dataDir, timeout: 120_000 });
+  return startPostgres(options);
+}
+
 function serverArguments(cluster: string, dataDir: string, port: number, options: PostgresOptions): string[] {
   // The path of a socket may have 107 bytes; without one TCP is enough.
   const socketFolder = Buffer.byteLength(dataDir) <= 80 ? dataDir : '';
@@ -62,6 +87,7 @@ function serverArguments(cluster: string, dataDir: string, port: number, options
     unix_socket_directories: socketFolder,
     max_connections: options.maxConnections ?? 200,
     ...(options.fsync === false ? { fsync: 'off', full_page_writes: 'off' } : {}),
+    ...options.settings,
   };
   return ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
 }

@@ -58,6 +58,29 @@ export async function findRedis(): Promise<string> {
   );
 }
 
+/** The program that makes a standby of a PostgreSQL; it comes with its server. */
+export async function findPgBasebackup(): Promise<string> {
+  const program = join(dirname((await findPostgres()).postgres), 'pg_basebackup');
+  if (isProgram(program)) return program;
+  throw new Error(
+    `${program} was not found: install the PostgreSQL of your system, with its client programs`,
+  );
+}
+
+export const findHaproxy = (): Promise<string> => findBalancer('haproxy', 'HAProxy');
+export const findNginx = (): Promise<string> => findBalancer('nginx', 'nginx');
+
+async function findBalancer(name: string, title: string): Promise<string> {
+  const ofMachine = () => onPath(name) ?? [`/usr/sbin/${name}`].find(isProgram);
+  const found = ofMachine();
+  if (found !== undefined) return found;
+  if (canInstall() && (await install(name))) {
+    const installed = ofMachine();
+    if (installed !== undefined) return installed;
+  }
+  throw new Error(`${title} was not found. Install it (apt-get install ${name}, or brew install ${name}).`);
+}
+
 /** `LONGSHORE_CHROMIUM`; else a Chromium or Chrome of the machine; else, as root on Debian, of its packages. */
 export async function findChromium(): Promise<string> {
   const named = process.env.LONGSHORE_CHROMIUM;

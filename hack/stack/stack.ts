@@ -56,6 +56,10 @@ export interface Stack {
   envFile: string;
   /** Starts one more worker, and waits until it is ready. Answers its name. */
   startWorker(env?: Record<string, string>): Promise<string>;
+  /** SIGKILL to a process, and the same again with the same port and settings; resolves when it is ready. */
+  crash(name: string): Promise<void>;
+  /** Every API, also those that `apiUrl` does not name. */
+  apiUrls: readonly string[];
   /** Answers as `work` does, but rejects as soon as a program dies that nobody stopped, and says all about it. */
   during<T>(work: Promise<T>): Promise<T>;
   stop(): Promise<void>;
@@ -123,7 +127,9 @@ async function assemble(options: StackOptions, running: Running): Promise<Stack>
     options.auth === 'keys' ? await createKey(join(dataDir, 'api-key'), common, watch.signal) : null;
 
   const processes = new Map<string, LongshoreProcess>();
+  const again = new Map<string, () => Promise<LongshoreProcess>>();
   const start = async (kind: string, name: string, env: Record<string, string> = {}) => {
+    again.set(name, () => start(kind, name, env));
     const started = await startProcess({
       ...{ kind, name, logDir, watch, onLine: options.onLine },
       env: { ...common, ...env },
@@ -134,8 +140,10 @@ async function assemble(options: StackOptions, running: Running): Promise<Stack>
   };
   const apiPort = await choosePort(options.preferredPort);
   const { api = 1, controller = 1, worker = 1 } = options.replicas ?? {};
+  const apiUrls: string[] = [];
   for (let n = 1; n <= api; n += 1) {
     const port = n === 1 ? apiPort : await freePort();
+    apiUrls.push(`http://${HOST}:${port}`);
     await start('api', numbered('api', n, api), { LONGSHORE_API_PORT: String(port) });
   }
   for (let n = 1; n <= controller; n += 1) await start('controller', numbered('controller', n, controller));
@@ -154,7 +162,14 @@ async function assemble(options: StackOptions, running: Running): Promise<Stack>
   });
   return {
     apiUrl,
+    apiUrls,
     apiKey,
+    async crash(name) {
+      await processes.get(name)?.child.kill();
+      const started = await again.get(name)?.();
+      if (started === undefined) throw new Error(`There is no process ${name}`);
+      await waitUntilReady(name, started, { logDir, watch });
+    },
     kubeconfigPath: apiserver?.kubeconfigPath ?? null,
     postgresUrl: postgres.url,
     redisUrl: redis.url,

@@ -16,8 +16,15 @@ import { jobEventRoutes } from './routes/job-events.ts';
 import { jobResultRoutes } from './routes/job-result.ts';
 import { jobTypeRoutes } from './routes/job-types.ts';
 import { jobRoutes } from './routes/jobs.ts';
+import { meterReadingRoutes } from './routes/meter-readings.ts';
+import { meterRoutes } from './routes/meters.ts';
 import { pageRoutes } from './routes/pages.ts';
+import { rateHistoryRoutes } from './routes/rate-history.ts';
+import { rateStreamRoutes } from './routes/rate-stream.ts';
+import { rateRoutes } from './routes/rates.ts';
+import { readingFileRoutes } from './routes/reading-files.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { tradeInfoRoutes } from './routes/trade-info.ts';
 
 /** The HTTP API as an Express application. Pure wiring: it opens no port and no connection. */
 export function createApp(deps: ApiDeps): Express {
@@ -29,7 +36,9 @@ export function createApp(deps: ApiDeps): Express {
   app.use(securityHeaders());
   app.use('/v1', authenticate(deps));
   // Those that are asked most come first: Express goes through its routes one by one.
+  app.use(meterReadingRoutes(deps));
   app.use(jobRoutes(deps));
+  app.use(rateRoutes(deps));
   app.use(contractRoutes(deps));
   app.use(imageRoutes(deps));
   app.use(jobActionRoutes(deps));
@@ -37,7 +46,12 @@ export function createApp(deps: ApiDeps): Express {
   app.use(jobResultRoutes(deps));
   app.use(jobEventRoutes(deps));
   app.use(scheduleRoutes(deps));
+  app.use(rateHistoryRoutes(deps));
+  app.use(rateStreamRoutes(deps));
+  app.use(tradeInfoRoutes(deps));
   app.use(jobTypeRoutes(deps));
+  app.use(meterRoutes(deps));
+  app.use(readingFileRoutes(deps));
   app.use(pageRoutes(deps.version));
   app.use(answerUnknown);
   app.use(answerErrors(deps));

@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { type ApiKey, type ApiKeyScope, parseApiKey } from '../ledger/api-keys.ts';
+import { isUnavailable } from '../ledger/database.ts';
 import { type RateLimit, TokenBucket } from './token-bucket.ts';
 
 /** Who asks: one namespace, with what may be done in it. */
@@ -27,10 +28,15 @@ interface Entry {
   key: ApiKey | null;
   principal: Principal | null;
   freshUntilMs: number;
+  /** When the ledger was asked. */
+  seenAtMs: number;
 }
 
 const MAX_ENTRIES = 10_000;
 const UNKNOWN_KEY_CACHE_MS = 5_000;
+/** While the ledger is away a key that was valid is believed for this long: what needs no ledger goes on. */
+const MAX_STALE_MS = 15 * 60_000;
+const STALE_CACHE_MS = 2_000;
 
 /** Tells whose key a token is. The secret is compared as SHA-256 in constant time, and kept nowhere. */
 export class Authenticator {
@@ -68,9 +74,18 @@ export class Authenticator {
     const lookup = this.#options
       .find(id)
       .then((key) => this.#remember(id, key, stale?.principal ?? null))
+      .catch((error: unknown) => this.#believe(stale, error))
       .finally(() => this.#lookups.delete(id));
     this.#lookups.set(id, lookup);
     return lookup;
+  }
+
+  #believe(stale: Entry | undefined, error: unknown): Entry {
+    const now = this.#options.clock.now();
+    const isUsable = stale !== undefined && stale.key !== null && now - stale.seenAtMs <= MAX_STALE_MS;
+    if (!isUsable || !isUnavailable(error)) throw error;
+    stale.freshUntilMs = now + STALE_CACHE_MS;
+    return stale;
   }
 
   #remember(id: string, key: ApiKey | null, known: Principal | null): Entry {
@@ -79,6 +94,7 @@ export class Authenticator {
       key,
       principal:
         key === null ? null : (known ?? createPrincipal(key.id, key.namespace, key.scopes, rateLimit, clock)),
+      seenAtMs: clock.now(),
       freshUntilMs: clock.now() + (key === null ? UNKNOWN_KEY_CACHE_MS : cacheMs),
     };
     // The oldest entry leaves: made-up ids must not fill the memory.

@@ -16,7 +16,7 @@ export async function sendBlob(db: Database, req: Request, res: Response, blob: 
   setDownloadHeaders(res, blob.name, blob.mediaType);
   res.setHeader('ETag', etag);
   res.setHeader('Accept-Ranges', 'bytes');
-  if (matches(req.get('If-None-Match'), etag)) {
+  if (matchesTag(req.get('If-None-Match'), etag)) {
     res.status(304).end();
     return;
   }
@@ -52,9 +52,13 @@ export function contentDisposition(name: string): string {
     : `attachment; filename="${ascii}"; filename*=UTF-8''${encoded}`;
 }
 
-function matches(header: string | undefined, etag: string): boolean {
+/** Whether `If-None-Match` names this tag; weakly, as a GET compares. */
+export function matchesTag(header: string | undefined, etag: string): boolean {
   if (header === undefined) return false;
-  return header === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+  return (
+    header === '*' ||
+    header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag.replace(/^W\//, ''))
+  );
 }
 
 /**

@@ -2,13 +2,15 @@ import type { Request, Response } from 'express';
 import type { Clock } from '../core/clock.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
+import type { RateReader } from '../core/rates/rate-reader.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import type { JobAcceptor } from '../ledger/accept.ts';
-import type { Database } from '../ledger/database.ts';
+import type { Database, Queryable } from '../ledger/database.ts';
 import type { Authenticator, Principal } from './authenticator.ts';
 import type { EventHub } from './event-hub.ts';
 import type { JobReader } from './job-reader.ts';
+import type { Intake, ReadingIntake } from './reading-intake.ts';
 
 /** What the API tells of itself. */
 export interface ApiMetrics {
@@ -18,6 +20,23 @@ export interface ApiMetrics {
   /** One shared insert. */
   observeBatch(batch: { jobs: number; seconds: number; failed: boolean }): void;
   countCacheRead(outcome: 'hit' | 'miss' | 'skipped'): void;
+  /** One rate that was asked for. */
+  countRateRead(outcome: 'fresh' | 'stale' | 'unknown'): void;
+  /** One shared insert of meter readings. */
+  observeReadingBatch(batch: { readings: number; seconds: number; failed: boolean }): void;
+  countReadings(outcome: Intake['outcome'] | 'failed', readings: number): void;
+  /** The spool changed: its size, and how many readings came and went. */
+  observeSpool(change: { bytes: number; spooled: number; drained: number }): void;
+}
+
+/** Meter readings, beside the jobs that judge them. */
+export interface ReadingDeps {
+  intake: ReadingIntake;
+  /** Asks the read replica, or the ledger itself without one. */
+  query<T>(work: (db: Queryable) => Promise<T>): Promise<T>;
+  hasReplica: boolean;
+  /** Of the meters. */
+  timeZone: string;
 }
 
 export interface ApiLimits {
@@ -39,9 +58,11 @@ export interface ApiLimits {
 export interface ApiDeps {
   db: Database;
   acceptor: JobAcceptor;
+  readings: ReadingDeps;
   types: TypeLookup;
   jobs: JobReader;
   events: EventHub;
+  rates: RateReader;
   /** Who asks, by their key; with authentication off, the one principal that everybody is. */
   auth: Authenticator | Principal;
   webhooks: WebhookRules;

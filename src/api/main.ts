@@ -40,6 +40,8 @@ export async function runApi(config: Config, telemetry: ApiTelemetry): Promise<v
     port: config.api.port,
     postgresUrl: config.postgres.url,
     postgresPoolSize: config.postgres.poolSize,
+    postgresReadUrl: config.postgres.readUrl,
+    readings: config.readings,
     redisUrl: config.redis.url,
     redisPrefix: config.redis.prefix,
     auth: config.api.auth,

@@ -1,26 +1,11 @@
 import { z } from 'zod';
-import type { ApiKeyScope } from '../ledger/api-keys.ts';
 import { contractSourceType } from '../types/contract-source/type.ts';
 import { imageConvertType } from '../types/image-convert/type.ts';
+import type { Operation } from './operation.ts';
+import { RATE_OPERATIONS } from './rate-operations.ts';
+import { READING_OPERATIONS } from './reading-operations.ts';
 import { resultQuery } from './routes/job-result.ts';
 import * as schemas from './schemas.ts';
-
-/** One call of the API: what the OpenAPI document, the reference page and the answer 405 are made from. */
-export interface Operation {
-  method: 'get' | 'post' | 'put' | 'delete';
-  /** With parameters in braces. */
-  path: string;
-  id: string;
-  summary: string;
-  /** Null: no key is needed. */
-  scope: ApiKeyScope | null;
-  query?: z.ZodObject;
-  headers?: Record<string, string>;
-  body?: { schema: z.ZodType; mediaType: string };
-  /** Status → what the body is; null for none. */
-  answers: Record<number, { description: string; schema: z.ZodType | null; mediaTypes?: string[] }>;
-  problems: number[];
-}
 
 const KEY = {
   'Idempotency-Key': '1 to 255 visible ASCII characters; the same key and body answer the first job',
@@ -263,6 +248,8 @@ export const OPERATIONS: readonly Operation[] = [
     },
     problems: [],
   },
+  ...RATE_OPERATIONS,
+  ...READING_OPERATIONS,
   {
     method: 'get',
     path: '/openapi.json',

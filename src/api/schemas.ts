@@ -243,7 +243,7 @@ export const scheduleSchema = z
     catchUp: z.object({ policy: z.enum(CATCH_UP_POLICIES), limit: z.int() }),
     suspend: z.boolean(),
     job: jobTemplate,
-    owner: z.enum(['rest', 'resource']),
+    owner: z.enum(['rest', 'resource', 'type']),
     nextFireAt: time,
     lastFireAt: time,
     lastJobId: z.uuid().nullable(),

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { JobType } from '../core/job-type.ts';
 import type { Logger } from '../core/logger.ts';
+import { RateReader } from '../core/rates/rate-reader.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import { JobAcceptor } from '../ledger/accept.ts';
@@ -10,7 +11,10 @@ import { listEvents } from '../ledger/events.ts';
 import { findJobType, putJobType } from '../ledger/job-types.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
+import { createRateSource } from '../ledger/rates.ts';
+import { RateCache } from '../queue/rate-cache.ts';
 import { StatusCache } from '../queue/status-cache.ts';
+import { VersionedCache } from '../queue/versioned-cache.ts';
 import { TypeCatalogue } from '../types/type-catalogue.ts';
 import { createApp } from './app.ts';
 import { Authenticator, createPrincipal } from './authenticator.ts';
@@ -19,6 +23,7 @@ import { EventHub } from './event-hub.ts';
 import { JobReader } from './job-reader.ts';
 import { closeServer, listen } from './server.ts';
 import { toStoredType } from './shipped-types.ts';
+import { type ReadingSettings, startReadings } from './start-readings.ts';
 import type { RateLimit } from './token-bucket.ts';
 
 export interface ApiOptions {
@@ -26,6 +31,9 @@ export interface ApiOptions {
   port: number;
   postgresUrl: string;
   postgresPoolSize: number;
+  /** A read replica; empty for none. */
+  postgresReadUrl: string;
+  readings: ReadingSettings;
   redisUrl: string;
   redisPrefix: string;
   auth: 'keys' | 'off';
@@ -44,7 +52,7 @@ export interface ApiOptions {
 
 export interface RunningApi {
   url: string;
-  /** Rejects when the ledger does not answer. */
+  /** Rejects when the ledger does not answer, and readings cannot be spooled either. */
   checkLedger(): Promise<unknown>;
   stop(): Promise<void>;
 }
@@ -59,27 +67,23 @@ const UPLOAD_TIME_FACTOR = 10;
 /** Starts an API: waits for the ledger, makes the shipped types known in it, and listens. */
 export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const { logger, clock } = options;
-  const db = connectDatabase({
-    url: options.postgresUrl,
-    applicationName: 'longshore-api',
-    maxConnections: options.postgresPoolSize,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    statementTimeoutMs: options.limits.requestTimeoutMs,
-    logger,
-  });
-  await waitForSchema(db, logger, options.signal);
-  for (const type of options.types) await putJobType(db, toStoredType(type));
+  const db = await openLedger(options);
   const acceptor = new JobAcceptor({ db, logger, onBatch: (batch) => options.metrics.observeBatch(batch) });
-  const cache = new StatusCache({
+  const cache = new VersionedCache({
     redisUrl: options.redisUrl,
-    prefix: options.redisPrefix,
     logger,
     onRead: (outcome) => options.metrics.countCacheRead(outcome),
   });
-  const jobs = new JobReader({ db, cache, clock });
+  const jobs = new JobReader({ db, cache: new StatusCache(cache, options.redisPrefix), clock });
   const events = new EventHub({ list: (cursors) => listEvents(db, cursors), logger });
-  const listener = listenForChanges(options, jobs, events);
+  const rates = new RateReader({
+    source: createRateSource(db),
+    copies: new RateCache(cache, options.redisPrefix),
+    ...{ logger, clock },
+  });
+  const listener = listenForChanges(options, { jobs, events, rates });
   const { limits, webhooks, metrics, version, tracer } = options;
+  const readings = await startReadings({ ...options, ...options.readings, db });
   const types = new TypeCatalogue({
     shipped: options.types,
     find: (ns, name) => findJobType(db, ns, name),
@@ -89,9 +93,11 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   const app = createApp({
     db,
     acceptor,
+    readings: readings.deps,
     types,
     jobs,
     events,
+    rates,
     auth,
     webhooks,
     limits,
@@ -109,16 +115,38 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   logger.info({ url }, 'API started');
   return {
     url,
-    checkLedger: () => db.query('select 1'),
+    async checkLedger() {
+      // With room in the spool this process is of use without the ledger.
+      if (readings.canSpool()) return;
+      await db.query('select 1');
+    },
     async stop() {
       await closeServer(server, CLOSE_GRACE_MS);
       events.stop();
+      rates.stop();
       await acceptor.drain();
+      await readings.stop();
       await listener.stop();
       cache.stop();
       await db.end();
     },
   };
+}
+
+/** The ledger at its newest schema, with the shipped types in it. */
+async function openLedger(options: ApiOptions): Promise<Database> {
+  const { logger } = options;
+  const db = connectDatabase({
+    url: options.postgresUrl,
+    applicationName: 'longshore-api',
+    maxConnections: options.postgresPoolSize,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: options.limits.requestTimeoutMs,
+    logger,
+  });
+  await waitForSchema(db, logger, options.signal);
+  for (const type of options.types) await putJobType(db, toStoredType(type));
+  return db;
 }
 
 function createAuth(options: ApiOptions, db: Database) {
@@ -129,7 +157,10 @@ function createAuth(options: ApiOptions, db: Database) {
 }
 
 /** Event streams and the cache hear of changes at once; both have a slower way without it. */
-function listenForChanges(options: ApiOptions, jobs: JobReader, events: EventHub): LedgerListener {
+function listenForChanges(
+  options: ApiOptions,
+  { jobs, events, rates }: { jobs: JobReader; events: EventHub; rates: RateReader },
+): LedgerListener {
   const listener = new LedgerListener({ url: options.postgresUrl, logger: options.logger });
   listener.on('changes', (ids) => {
     events.wake(ids);
@@ -137,6 +168,8 @@ function listenForChanges(options: ApiOptions, jobs: JobReader, events: EventHub
       options.logger.warn({ err: error }, 'Failed to refresh the status cache');
     });
   });
+  listener.on('rates', (namespace, version) => rates.onChange(namespace, version));
+  listener.on('connected', () => rates.check());
   listener.start();
   return listener;
 }

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { loadConfig } from '../config/config.ts';
 import { DEFAULT_JOB_TYPE_DEFAULTS as DEFAULTS, isJobTypeName } from '../core/job-type.ts';
 import {
   API_KEY_SCOPES,
@@ -14,17 +13,12 @@ import {
   revokeApiKey,
 } from '../ledger/api-keys.ts';
 import { auditLedger, type Finding } from '../ledger/audit.ts';
-import { connectDatabase, type Database } from '../ledger/database.ts';
 import { putJobType } from '../ledger/job-types.ts';
 import { putPool } from '../ledger/pools.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
 import { createTable } from './table.ts';
-
-/** A mistake of the caller. */
-class UsageError extends Error {
-  override name = 'UsageError';
-}
+import { UsageError } from './usage-error.ts';
+import { withLedger } from './with-ledger.ts';
 
 /** What an operator does to the ledger. */
 export function addAdminCommands(program: Command): void {
@@ -177,20 +171,4 @@ function parseType(text: string, file: string): z.output<typeof typeShape> {
   if (parsed.success) return parsed.data;
   const mistakes = parsed.error.issues.map((issue) => `  - /${issue.path.join('/')}: ${issue.message}`);
   throw new UsageError(`${file} declares no type:\n${mistakes.join('\n')}`);
-}
-
-async function withLedger<T>(work: (db: Database) => Promise<T>): Promise<T> {
-  const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL']);
-  const logger = createLogger({ name: 'cli', level: config.log.level });
-  const db = connectDatabase({
-    url: config.postgres.url,
-    applicationName: 'longshore-cli',
-    maxConnections: 1,
-    logger,
-  });
-  try {
-    return await work(db);
-  } finally {
-    await db.end();
-  }
 }

@@ -4,9 +4,11 @@ import { ConfigError } from '../config/config.ts';
 import { addAdminCommands } from './admin-commands.ts';
 import { addClusterCommands } from './cluster-commands.ts';
 import { addProcessCommands } from './process-commands.ts';
+import { addRateCommands } from './rate-commands.ts';
+import { addReadingsCommands } from './readings-commands.ts';
 
 /** A mistake of the caller: shown without a stack. */
-const EXPECTED = new Set(['ConfigError', 'SchemaTooNewError', 'UsageError']);
+const EXPECTED = new Set(['ConfigError', 'CsvError', 'SchemaTooNewError', 'UsageError']);
 
 const manifest = new URL('../../package.json', import.meta.url);
 
@@ -31,6 +33,8 @@ const program = new Command('longshore')
 
 addProcessCommands(program);
 addAdminCommands(program);
+addRateCommands(program);
+addReadingsCommands(program);
 addClusterCommands(program);
 
 try {

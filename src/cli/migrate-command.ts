@@ -10,6 +10,7 @@ import { createLogger } from '../telemetry/logger.ts';
 
 interface MigrateOptions {
   wait: string;
+  partitions: boolean;
   workerLogin?: boolean;
   adminKey?: string;
 }
@@ -20,6 +21,7 @@ export function addMigrateCommand(program: Command): void {
     .command('migrate')
     .description('bring the ledger up to date; any number may run at once')
     .option('--wait <seconds>', 'how long to wait for PostgreSQL', '60')
+    .option('--no-partitions', 'leave tables whole that can be: for databases that spread them by themselves')
     .option('--worker-login', 'make the login of LONGSHORE_WORKER_POSTGRES_URL, or change its password')
     .option(
       '--admin-key <namespace>',
@@ -36,7 +38,7 @@ export function addMigrateCommand(program: Command): void {
       const logger = createLogger({ name: 'migrate', level: config.log.level });
       const signal = AbortSignal.timeout(Number(options.wait) * 1_000);
       const waiting = { logger, signal, probeTimeoutMs: 300_000 };
-      const names = await waitForDependency('PostgreSQL', () => migrate(ownerUrl, logger), waiting);
+      const names = await waitForDependency('PostgreSQL', () => migrate(ownerUrl, logger, options), waiting);
       if (names.length === 0) logger.info({}, 'Found the ledger up to date');
       if (options.workerLogin === true) {
         await ensureWorkerLogin(ownerUrl, workerUrl);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type Config, loadConfig } from '../config/config.ts';
+import type { ShippedHandlerSettings } from '../types/handlers.ts';
 import { addMigrateCommand } from './migrate-command.ts';
 
 /** The processes of Longshore. Each loads only its own code: a worker never loads the Kubernetes client. */
@@ -32,12 +33,18 @@ export function addProcessCommands(program: Command): void {
       ]);
       const { runWorker } = await import('../worker/main.ts');
       const { createShippedHandlers } = await import('../types/handlers.ts');
-      await runWorker(config, (settings) => createShippedHandlers(handlerSettings(settings)));
+      const { RoundLedger } = await import('../ledger/round-ledger.ts');
+      await runWorker(config, (settings, db) =>
+        createShippedHandlers(
+          { rounds: new RoundLedger(db, settings.worker.poolSecret) },
+          handlerSettings(settings),
+        ),
+      );
     });
   addMigrateCommand(program);
 }
 
-function handlerSettings({ providers }: Config): object {
+function handlerSettings({ providers }: Config): ShippedHandlerSettings {
   return {
     contractSource: {
       etherscan: {
@@ -47,6 +54,22 @@ function handlerSettings({ providers }: Config): object {
         perDay: providers.etherscanCallsPerDay,
       },
       sourcify: { baseUrl: providers.sourcifyUrl },
+    },
+    exchangeRate: {
+      providers: {
+        binance: {
+          baseUrl: providers.binanceUrl,
+          limits: { perMinute: providers.binanceWeightPerMinute, perMonth: 0 },
+        },
+        coingecko: {
+          baseUrl: providers.coingeckoUrl,
+          apiKey: providers.coingeckoApiKey,
+          limits: {
+            perMinute: providers.coingeckoCallsPerMinute,
+            perMonth: providers.coingeckoCallsPerMonth,
+          },
+        },
+      },
     },
   };
 }

@@ -22,7 +22,7 @@ test('an empty environment gives the defaults, frozen', () => {
     worker: { types: [], leaseSeconds: 30, renewSeconds: 10 },
     controller: { window: 1_000 },
     webhooks: { allowPrivate: false },
-    retention: { jobDays: 30, blobDays: 7 },
+    retention: { jobDays: 30, blobDays: 7, rateDays: 2, rateMinuteDays: 30, rateHourDays: 730 },
   });
   expect(() => Object.assign(config.api, { port: 1 })).toThrow(TypeError);
   expect(() => Object.assign(config, { api: {} })).toThrow(TypeError);

@@ -1,5 +1,6 @@
 import { pools } from './pools.ts';
 import { api, controller, health, worker } from './processes.ts';
+import { readings } from './readings.ts';
 import { scaler } from './scaler.ts';
 import { kubernetes, log, postgres, providers, redis, retention, webhooks } from './surroundings.ts';
 
@@ -9,6 +10,7 @@ export const groups = {
   redis,
   kubernetes,
   api,
+  readings,
   health,
   worker,
   controller,

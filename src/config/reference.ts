@@ -5,6 +5,7 @@ const TITLES: Record<Variable['group'], string> = {
   redis: 'Redis',
   kubernetes: 'Kubernetes',
   api: 'API',
+  readings: 'Meter readings',
   health: 'Health and metrics',
   worker: 'Worker',
   controller: 'Controller',

@@ -15,6 +15,15 @@ export const postgres = z.object({
     },
     POSTGRES,
   ),
+  readUrl: url(
+    {
+      env: 'LONGSHORE_POSTGRES_READ_URL',
+      description:
+        'A read replica of the ledger, for the API to read meters and their readings from. Not set, or while it does not answer: the ledger itself.',
+      secret: true,
+    },
+    POSTGRES,
+  ),
   workerUrl: url(
     {
       env: 'LONGSHORE_WORKER_POSTGRES_URL',
@@ -150,6 +159,58 @@ export const providers = z.object({
     },
     ['https', 'http'],
   ),
+  binanceUrl: url(
+    {
+      env: 'LONGSHORE_BINANCE_URL',
+      description: 'Binance, spot API, for exchange rates.',
+      default: 'https://api.binance.com',
+    },
+    ['https', 'http'],
+  ),
+  binanceWeightPerMinute: integer(
+    {
+      env: 'LONGSHORE_BINANCE_WEIGHT_PER_MINUTE',
+      description: 'What calls to Binance may weigh in a minute over all workers; 0 is no limit.',
+      default: '6000',
+      unit: 'weight/min',
+    },
+    0,
+    10_000_000,
+  ),
+  coingeckoUrl: url(
+    {
+      env: 'LONGSHORE_COINGECKO_URL',
+      description: 'CoinGecko API v3, for exchange rates.',
+      default: 'https://api.coingecko.com/api/v3',
+    },
+    ['https', 'http'],
+  ),
+  coingeckoApiKey: text({
+    env: 'LONGSHORE_COINGECKO_API_KEY',
+    aliases: ['COINGECKO_API_KEY'],
+    description: 'API key for CoinGecko (demo plan). Not set: without one.',
+    secret: true,
+  }),
+  coingeckoCallsPerMinute: integer(
+    {
+      env: 'LONGSHORE_COINGECKO_CALLS_PER_MINUTE',
+      description: 'Calls a minute over all workers; 0 is no limit.',
+      default: '30',
+      unit: 'calls/min',
+    },
+    0,
+    1_000_000,
+  ),
+  coingeckoCallsPerMonth: integer(
+    {
+      env: 'LONGSHORE_COINGECKO_CALLS_PER_MONTH',
+      description: 'Calls a month (UTC) over all workers; 0 is no limit.',
+      default: '10000',
+      unit: 'calls/month',
+    },
+    0,
+    1_000_000_000,
+  ),
 });
 
 export const log = z.object({
@@ -182,5 +243,35 @@ export const retention = z.object({
     },
     1,
     3_650,
+  ),
+  rateDays: integer(
+    {
+      env: 'LONGSHORE_RATE_RETENTION_DAYS',
+      description: 'How long each single exchange rate is kept.',
+      default: '2',
+      unit: 'days',
+    },
+    1,
+    3_650,
+  ),
+  rateMinuteDays: integer(
+    {
+      env: 'LONGSHORE_RATE_MINUTE_RETENTION_DAYS',
+      description: 'How long the roll-up of exchange rates by minute is kept.',
+      default: '30',
+      unit: 'days',
+    },
+    1,
+    3_650,
+  ),
+  rateHourDays: integer(
+    {
+      env: 'LONGSHORE_RATE_HOUR_RETENTION_DAYS',
+      description: 'How long the roll-up by hour is kept; that by day is kept for ever.',
+      default: '730',
+      unit: 'days',
+    },
+    1,
+    36_500,
   ),
 });

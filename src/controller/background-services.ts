@@ -6,9 +6,13 @@ import { auditLedger, type Finding } from '../ledger/audit.ts';
 import type { Database } from '../ledger/database.ts';
 import { countDepths, type Depth } from '../ledger/depths.ts';
 import { readPoolLoads } from '../ledger/pool-loads.ts';
+import { countRateStates, readBudgets } from '../ledger/rates.ts';
+import { countUnjudged } from '../ledger/reading-ranges.ts';
 import type { Retention } from '../ledger/retention.ts';
 import { PeriodicService } from '../lifecycle/service.ts';
 import { runBulkOperations } from './bulk-operations.ts';
+import { RateSchedules } from './rate-schedules.ts';
+import { cutReadingRanges, keepReadings } from './reading-ranges.ts';
 import { keepRetention } from './retention.ts';
 import { fireSchedules } from './schedules.ts';
 import { WebhookDelivery, type WebhookSettings } from './webhooks.ts';
@@ -33,6 +37,12 @@ export interface BackgroundServicesOptions {
   onDepth?(depths: readonly Depth[]): void;
   /** Called with what every pool should be, for metrics. */
   onPoolLoads?(loads: readonly PoolLoad[]): void;
+  /** Called with the state of each provider's budget, for metrics. */
+  onBudgets?(budgets: Awaited<ReturnType<typeof readBudgets>>): void;
+  /** Called with the tracked pairs by provider and state, for metrics. */
+  onRates?(states: Awaited<ReturnType<typeof countRateStates>>): void;
+  /** Called with what waits to be judged, for metrics. */
+  onUnjudged?(unjudged: { readings: number; oldestSeconds: number }): void;
 }
 
 /** The minute's audit looks at jobs accepted this lately; `longshore audit` looks at all. */
@@ -41,6 +51,7 @@ const AUDIT_REACH_MS = 5 * 60_000;
 /** What the leader does on the ledger beside admission: for the controller's `services`. */
 export function createBackgroundServices(options: BackgroundServicesOptions): PeriodicService[] {
   const { db, logger, clock, types, onRound } = options;
+  const rateSchedules = new RateSchedules({ db, clock, logger });
   const webhooks = new WebhookDelivery({ db, clock, logger, settings: options.webhooks });
   const service = (
     name: string,
@@ -57,6 +68,7 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
   return [
     service('webhooks', 1_000, (signal) => webhooks.runOnce(signal)),
     service('schedules', 1_000, (signal) => fireSchedules({ db, clock, logger, types }, signal)),
+    service('rate-schedules', 5_000, () => rateSchedules.runOnce()),
     service('bulk-operations', 1_000, (signal) => runBulkOperations(db, signal)),
     service('retention', 10 * 60_000, (signal) =>
       keepRetention({ db, retention: options.retention }, signal),
@@ -70,6 +82,17 @@ export function createBackgroundServices(options: BackgroundServicesOptions): Pe
       const loads = await readPoolLoads(db);
       options.onPoolLoads?.(loads);
       return { pools: loads.length };
+    }),
+    service('providers', 5_000, async () => {
+      const [budgets, rates] = await Promise.all([readBudgets(db), countRateStates(db)]);
+      options.onBudgets?.(budgets);
+      options.onRates?.(rates);
+      return { budgets: budgets.length };
+    }),
+    service('reading-ranges', 250, (signal) => cutReadingRanges(db, signal)),
+    service('readings', 10_000, async (signal) => {
+      options.onUnjudged?.(await countUnjudged(db));
+      return keepReadings(db, signal);
     }),
     service('audit', 60_000, () => audit(options)),
   ];

@@ -103,10 +103,7 @@ export async function runController(config: Config): Promise<void> {
       webhooks: webhookSettings(base),
       leaseSeconds: config.worker.leaseSeconds,
       windowSize: config.controller.window,
-      onRound: metrics.onRound,
-      onAudit: metrics.onAudit,
-      onDepth: metrics.onDepth,
-      onPoolLoads: metrics.onPoolLoads,
+      ...metrics,
     }),
   });
   election.start((signal) => leadTogether(signal, [controller, ...(cluster === undefined ? [] : [cluster])]));

@@ -17,13 +17,24 @@ export interface ControllerMetrics {
   onAudit(findings: readonly Finding[]): void;
   onDepth(depths: readonly Depth[]): void;
   onPoolLoads(loads: readonly PoolLoad[]): void;
+  onBudgets(budgets: readonly BudgetState[]): void;
+  onRates(states: readonly { provider: string; state: string; pairs: number }[]): void;
+  onUnjudged(unjudged: { readings: number; oldestSeconds: number }): void;
   onScalerRequest(method: string, code: string): void;
   onScalerPush(active: boolean): void;
+}
+
+interface BudgetState {
+  name: string;
+  bannedSeconds: number;
+  usedToday: number;
+  usedThisMonth: number;
 }
 
 const SERVICES = [
   ...['admission', 'recovery', 'resync', 'epoch'],
   ...['webhooks', 'schedules', 'bulk-operations', 'retention', 'depth', 'pool-loads', 'audit'],
+  ...['rate-schedules', 'providers', 'reading-ranges', 'readings'],
   ...['pool-figures', 'pool-resync', 'default-pools'],
 ];
 const REFLECTOR_EVENTS = { connected: 'watch', listed: 'list', gone: 'gone', failed: 'error' } as const;
@@ -47,8 +58,19 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
     registers: [registry],
   });
   const { depth } = createQueueMetrics(registry);
+  const unjudged = new Gauge({
+    name: 'longshore_readings_unjudged',
+    help: 'Meter readings that are stored and not judged yet',
+    registers: [registry],
+  });
+  const oldestUnjudged = new Gauge({
+    name: 'longshore_readings_unjudged_oldest_seconds',
+    help: 'How long the oldest of them has waited',
+    registers: [registry],
+  });
   return {
     ...createScalerMetrics(registry),
+    ...createProviderMetrics(registry),
     onAudit(findings) {
       const broken = Map.groupBy(findings, (finding) => finding.invariant);
       for (const [invariant, ofOne] of broken) {
@@ -62,6 +84,10 @@ export function createControllerMetrics(registry: Registry): ControllerMetrics {
       // What has emptied is not counted any more, and must not stay at its last value.
       depth.reset();
       for (const { namespace, type, state, jobs } of depths) depth.set({ namespace, type, state }, jobs);
+    },
+    onUnjudged({ readings, oldestSeconds }) {
+      unjudged.set(readings);
+      oldestUnjudged.set(oldestSeconds);
     },
     onRound: (service, { failed }) => rounds.inc({ service, outcome: failed ? 'failed' : 'ok' }),
     onKubeRequest({ method, path, status }) {
@@ -112,6 +138,43 @@ function createScalerMetrics(
       load.reset();
       const shown = loads.toSorted((a, b) => b.load - a.load).slice(0, MOST_POOLS);
       for (const { namespace, name, load: jobs } of shown) load.set({ namespace, pool: name }, jobs);
+    },
+  };
+}
+
+/** How providers are used, and the exchange rates of each; from the ledger, so the leader tells it. */
+function createProviderMetrics(registry: Registry): Pick<ControllerMetrics, 'onBudgets' | 'onRates'> {
+  const paused = new Gauge({
+    name: 'longshore_budget_paused_seconds',
+    help: 'How long no call goes to a provider, because it asked for a pause or has banned us; 0: calls go',
+    labelNames: ['budget'],
+    registers: [registry],
+  });
+  const used = new Gauge({
+    name: 'longshore_budget_used_calls',
+    help: 'Calls to a provider in this day and this month (UTC), by their weight',
+    labelNames: ['budget', 'period'],
+    registers: [registry],
+  });
+  const pairs = new Gauge({
+    name: 'longshore_rates_pairs',
+    help: 'Tracked pairs of a provider: fresh, stale, failing, or waiting for their first rate',
+    labelNames: ['provider', 'state'],
+    registers: [registry],
+  });
+  return {
+    onBudgets(budgets) {
+      for (const { name, bannedSeconds, usedToday, usedThisMonth } of budgets) {
+        paused.set({ budget: name }, bannedSeconds);
+        used.set({ budget: name, period: 'day' }, usedToday);
+        used.set({ budget: name, period: 'month' }, usedThisMonth);
+      }
+    },
+    onRates(states) {
+      pairs.reset();
+      for (const { provider } of states)
+        for (const state of ['fresh', 'stale', 'failing', 'waiting']) pairs.set({ provider, state }, 0);
+      for (const { provider, state, pairs: count } of states) pairs.set({ provider, state }, count);
     },
   };
 }

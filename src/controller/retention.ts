@@ -1,8 +1,10 @@
 import type { Database } from '../ledger/database.ts';
 import {
   deleteOldJobs,
+  deleteOldRounds,
   dropOldWeeks,
   ensurePartitions,
+  keepRateHistory,
   type Retention,
   SWEEP_NAMES,
   type Sweep,
@@ -21,6 +23,8 @@ export interface RetentionOptions {
 export interface RetentionCounts extends Partial<Record<Sweep, number>> {
   partitionsMade: number;
   weeksDropped: number;
+  rateDaysDropped: number;
+  rounds: number;
   jobs: number;
 }
 
@@ -36,18 +40,30 @@ export async function keepRetention(
   const counts: RetentionCounts = {
     partitionsMade: await ensurePartitions(db),
     weeksDropped: await dropOldWeeks(db, retention.jobDays),
+    rateDaysDropped: (await keepRateHistory(db, retention.rateDays)).dropped,
     jobs: await deleteJobs(options, signal),
+    rounds: await repeat(() => deleteOldRounds(db, batch), maxBatches, signal),
   };
   for (const name of SWEEP_NAMES) {
-    let total = 0;
-    for (let n = 0; n < maxBatches && signal?.aborted !== true; n += 1) {
-      const swept = await sweep(db, name, retention, batch);
-      total += swept;
-      if (swept === 0) break;
-    }
+    const total = await repeat(() => sweep(db, name, retention, batch), maxBatches, signal);
     if (total > 0) counts[name] = total;
   }
   return counts;
+}
+
+/** Takes batches until one is empty; answers the sum of them. */
+async function repeat(
+  takeBatch: () => Promise<number>,
+  maxBatches: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let total = 0;
+  for (let n = 0; n < maxBatches && signal?.aborted !== true; n += 1) {
+    const taken = await takeBatch();
+    total += taken;
+    if (taken === 0) break;
+  }
+  return total;
 }
 
 async function deleteJobs(options: RetentionOptions, signal?: AbortSignal): Promise<number> {

@@ -68,9 +68,20 @@ export interface BudgetRequest {
   perSecond: number;
   /** Calls a day (UTC); 0 is no limit. */
   perDay: number;
+  /** Calls a month (UTC). Defaults to 0, no limit. */
+  perMonth?: number;
+  /** How many calls this one counts as. Defaults to 1. */
+  weight?: number;
   /** Defaults to 5,000. */
   maxWaitMs?: number;
 }
+
+/**
+ * Calls a function of the ledger that was made for a type, under the job's lease. `name` is the function's; it has to be
+ * granted to workers, and takes `(secret, job, lease, payload)`. Rejects with a `RetryableError`: `SerializationFailure` when
+ * it lost against another transaction and may be called again at once, `LedgerUnavailable` when the ledger is away.
+ */
+export type Procedure = (name: string, payload: unknown) => Promise<unknown>;
 
 /** All that a handler may use. Nothing else of Longshore is its business. */
 export interface HandlerContext<Input = unknown> {
@@ -79,6 +90,8 @@ export interface HandlerContext<Input = unknown> {
     namespace: string;
     type: string;
     attempt: number;
+    /** The fencing token: grows with each delivery. Give it to whatever is written to, so that a late delivery is refused. */
+    lease: number;
     labels: Record<string, string>;
   };
   readonly input: Input;
@@ -89,6 +102,7 @@ export interface HandlerContext<Input = unknown> {
   readonly fetch: HandlerFetch;
   readonly takeBudget: TakeBudget;
   readonly pauseBudget: PauseBudget;
+  readonly procedure: Procedure;
   /** Tells how far the job is; cheap, sent at most once a second. `fraction` is 0…1. */
   progress(fraction: number, message?: string): void;
 }

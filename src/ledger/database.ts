@@ -91,7 +91,8 @@ export function isOutcomeUnknown(error: unknown): boolean {
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
-  if (typeof code === 'string' && /^(08|57P|53)/.test(code)) return true;
+  // 25006: a standby that is not promoted yet answers where the primary did.
+  if (typeof code === 'string' && /^(08|57P|53|25006$)/.test(code)) return true;
   return isConnectionError(error);
 }
 

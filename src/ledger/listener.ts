@@ -11,6 +11,8 @@ export interface ListenerEvents {
   work: [];
   /** Jobs changed in a way that a client can see. */
   changes: [ids: string[]];
+  /** The exchange rates of a namespace changed. */
+  rates: [namespace: string, version: number];
   /** Listening began, or began again: notifications may have been missed, so look at everything. */
   connected: [];
 }
@@ -78,7 +80,7 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
     client.on('notification', (message) => this.#onNotification(message));
     try {
       await client.connect();
-      await client.query('listen longshore_work; listen longshore_changes');
+      await client.query('listen longshore_work; listen longshore_changes; listen longshore_rates');
       onConnected();
       this.emit('connected');
       await Promise.race([ended, this.#probe(client)]);
@@ -97,7 +99,10 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
 
   #onNotification(message: pg.Notification): void {
     if (message.channel === 'longshore_work') this.emit('work');
-    else
+    else if (message.channel === 'longshore_rates') {
+      const [namespace = '', version = '0'] = (message.payload ?? '').split(' ');
+      this.emit('rates', namespace, Number(version));
+    } else
       this.emit(
         'changes',
         (message.payload ?? '').split(',').filter((id) => id !== ''),

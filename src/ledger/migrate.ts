@@ -7,6 +7,8 @@ import type { Logger } from '../core/logger.ts';
 import { isUnavailable, type Queryable } from './database.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('migrations', import.meta.url));
+/** Splits tables into partitions: for PostgreSQL itself, not for databases that spread tables on their own. */
+const PARTITIONS = fileURLToPath(new URL('partitions', import.meta.url));
 
 /** Any number, the same in every process: held while migrations run. */
 const MIGRATION_LOCK = 5_417_001;
@@ -21,26 +23,35 @@ export async function knownSchemaVersion(): Promise<number> {
  * Brings the schema up to date. Several may start at once: they take their turn, and the later ones find nothing to do.
  *
  * @param url - A login that may create schemas and roles.
+ * @param options.partitions - Whether tables that can do without are partitioned. Defaults to true.
  * @returns the names of the migrations that ran.
  */
-export async function migrate(url: string, logger: Logger): Promise<string[]> {
+export async function migrate(
+  url: string,
+  logger: Logger,
+  options: { partitions?: boolean } = {},
+): Promise<string[]> {
   const client = new pg.Client({ connectionString: url, application_name: 'longshore-migrate' });
   await client.connect();
   try {
     // A transaction-scoped pooler would lose a session lock, so migrations want a direct connection.
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     await client.query('create schema if not exists longshore');
-    const done = await runner({
-      dbClient: client,
-      dir: MIGRATIONS,
-      direction: 'up',
-      migrationsTable: 'pgmigrations',
-      migrationsSchema: 'longshore',
-      noLock: true,
-      checkOrder: true,
-      log: () => {},
-    });
-    const names = done.map((migration) => migration.name);
+    const run = async (dir: string, migrationsTable: string) => {
+      const done = await runner({
+        dbClient: client,
+        dir,
+        direction: 'up',
+        migrationsTable,
+        migrationsSchema: 'longshore',
+        noLock: true,
+        checkOrder: true,
+        log: () => {},
+      });
+      return done.map((migration) => migration.name);
+    };
+    const names = await run(MIGRATIONS, 'pgmigrations');
+    if (options.partitions !== false) names.push(...(await run(PARTITIONS, 'partition_migrations')));
     if (names.length > 0) logger.info({ migrations: names }, 'Migrated the ledger');
     return names;
   } finally {

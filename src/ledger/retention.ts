@@ -4,6 +4,10 @@ import { type Database, type Queryable, withTransaction } from './database.ts';
 export interface Retention {
   jobDays: number;
   blobDays: number;
+  /** Single exchange rates; their roll-ups by minute and by hour. */
+  rateDays: number;
+  rateMinuteDays: number;
+  rateHourDays: number;
 }
 
 /** A blob that no job owns may be one whose job is about to be accepted. */
@@ -17,6 +21,18 @@ export async function ensurePartitions(db: Queryable): Promise<number> {
     `/* partitions */ select ensure_partitions(now(), now() + ${PARTITIONS_AHEAD}) as made`,
   );
   return rows[0]?.made ?? 0;
+}
+
+/** Makes the days of the coming rates, and drops those whose rates are kept no longer. */
+export async function keepRateHistory(
+  db: Queryable,
+  rateDays: number,
+): Promise<{ made: number; dropped: number }> {
+  const { rows } = await db.query<{ made: number; dropped: number }>(
+    '/* rate-days */ select made, dropped from keep_rate_history($1)',
+    [rateDays],
+  );
+  return rows[0] ?? { made: 0, dropped: 0 };
 }
 
 interface Week {
@@ -106,7 +122,36 @@ export async function deleteOldJobs(
   return { deleted, cursor: deleted < limit ? null : last };
 }
 
-/** What is swept in bounded batches, by name. $1 the days that jobs are kept, $2 those of blobs, $3 the batch. */
+/**
+ * Deletes up to `limit` jobs of schedules that a shipped type keeps, a day after they were made: one each ten seconds, and
+ * what they brought is kept elsewhere. Answers how many fire times were dealt with.
+ */
+export async function deleteOldRounds(db: Queryable, limit: number): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `/* old-rounds */ with old as materialized (
+       select f.namespace, f.name, f.fire_at, f.job_id as id
+       from schedule_fires f
+       join schedules s on s.namespace = f.namespace and s.name = f.name and s.kept_by is not null
+       left join jobs j on j.id = f.job_id
+       where f.decided_at < now() - interval '1 day' and (j.id is null or j.finished_at is not null and not j.in_window)
+       order by f.decided_at limit $1
+     ), gone_attempts as (delete from attempts a using old where a.job_id = old.id),
+     gone_events as (delete from events e using old where e.job_id = old.id),
+     gone_labels as (delete from job_labels l using old where l.job_id = old.id),
+     gone_keys as (delete from unique_keys k using old where k.job_id = old.id),
+     gone_jobs as (delete from jobs j using old where j.id = old.id),
+     gone as (delete from schedule_fires f using old
+       where f.namespace = old.namespace and f.name = old.name and f.fire_at = old.fire_at returning 1)
+     select count(*)::integer as count from gone`,
+    [limit],
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/**
+ * What is swept in bounded batches, by name. $1 the days that jobs are kept, $2 those of blobs, $3 the batch, $4 and $5 the days of
+ * exchange rates by minute and by hour.
+ */
 const SWEEPS = {
   labels: `delete from job_labels where ctid = any (array(select l.ctid from job_labels l
     where l.job_id < uuid_floor(now() - make_interval(days => $1)) and not exists (select from jobs j where j.id = l.job_id) limit $3))`,
@@ -129,6 +174,10 @@ const SWEEPS = {
         where o.blob_id = b.id and (j.finished_at is null or j.finished_at >= now() - make_interval(days => $2)))
       limit least($3, 100) for update skip locked)
     delete from blobs b using old where b.id = old.id`,
+  rateMinutes: `delete from rate_bars where ctid = any (array(select b.ctid from rate_bars b
+    where b.step = '1m' and b.at < now() - make_interval(days => $4) limit $3))`,
+  rateHours: `delete from rate_bars where ctid = any (array(select b.ctid from rate_bars b
+    where b.step = '1h' and b.at < now() - make_interval(days => $5) limit $3))`,
 } as const;
 
 export type Sweep = keyof typeof SWEEPS;
@@ -143,9 +192,9 @@ export async function sweep(
 ): Promise<number> {
   // Not every statement needs every value, but all of them have a type.
   const { rows } = await db.query<{ count: number }>(
-    `/* sweep-${name} */ with given as (select $1::integer, $2::integer, $3::integer), swept as (${SWEEPS[name]} returning 1)
+    `/* sweep-${name} */ with given as (select $1::integer, $2::integer, $3::integer, $4::integer, $5::integer), swept as (${SWEEPS[name]} returning 1)
      select count(*)::integer as count from swept`,
-    [retention.jobDays, retention.blobDays, limit],
+    [retention.jobDays, retention.blobDays, limit, retention.rateMinuteDays, retention.rateHourDays],
   );
   return rows[0]?.count ?? 0;
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { JobError } from '../core/errors.ts';
+import { type JobError, RetryableError } from '../core/errors.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { JobProgress, JobStatus } from '../core/job.ts';
-import type { Queryable } from './database.ts';
+import { isUnavailable, type Queryable } from './database.ts';
+import { isSerializationFailure } from './serialization.ts';
 
 /** Blobs are kept in pieces of this size at most. */
 export const BLOB_CHUNK_BYTES = 256 * 1_024;
@@ -90,6 +91,17 @@ interface ClaimRow {
   started_at: Date;
 }
 
+/** One call to a provider, with its limits over all workers; 0 is none. */
+export interface SpentBudget {
+  name: string;
+  perSecond: number;
+  perDay: number;
+  perMonth?: number;
+  /** How many calls it counts as. Defaults to 1. */
+  weight?: number;
+  maxWaitMs: number;
+}
+
 export interface WorkerIdentity {
   /** Opens the pool's namespace and types. */
   secret: string;
@@ -172,17 +184,15 @@ export class WorkerLedger {
     ]);
   }
 
-  /** Asks a provider's budget for one call; a granted wait is reserved, a longer one than `maxWaitMs` is only told. */
-  async takeBudget(budget: { name: string; perSecond: number; perDay: number; maxWaitMs: number }): Promise<{
-    granted: boolean;
-    waitMs: number;
-  }> {
+  /** Asks a provider's budget for a call of this weight; a granted wait is reserved, one longer than `maxWaitMs` is only told. */
+  async takeBudget(budget: SpentBudget): Promise<{ granted: boolean; waitMs: number }> {
+    const { name, perSecond, perDay, perMonth = 0, weight = 1, maxWaitMs } = budget;
     const { rows } = await this.#db.query<{ granted: boolean; wait_ms: number }>(
-      '/* budget */ select * from longshore.take_budget($1, $2, $3, $4, $5)',
-      [this.#identity.secret, budget.name, budget.perSecond, budget.perDay, budget.maxWaitMs],
+      '/* budget */ select * from longshore.spend_budget($1, $2, $3, $4, $5, $6, $7)',
+      [this.#identity.secret, name, perSecond, perDay, perMonth, weight, maxWaitMs],
     );
     const row = rows[0];
-    if (row === undefined) throw new Error('take_budget answered no row');
+    if (row === undefined) throw new Error('spend_budget answered no row');
     return { granted: row.granted, waitMs: row.wait_ms };
   }
 
@@ -193,6 +203,24 @@ export class WorkerLedger {
       name,
       forMs,
     ]);
+  }
+
+  /** Calls a function that was made for a type of job; see `Procedure` of the handlers. */
+  async call(name: string, job: { id: string; lease: number }, payload: unknown): Promise<unknown> {
+    if (!/^[a-z][a-z_]{0,62}$/.test(name)) throw new TypeError(`"${name}" is no name of a function`);
+    try {
+      const { rows } = await this.#db.query<{ answer: unknown }>(
+        `/* procedure */ select longshore.${name}($1, $2, $3, $4) as answer`,
+        [this.#identity.secret, job.id, job.lease, JSON.stringify(payload)],
+      );
+      return rows[0]?.answer ?? null;
+    } catch (cause) {
+      if (isSerializationFailure(cause))
+        throw new RetryableError('SerializationFailure', 'Another transaction was first', { cause });
+      if (isUnavailable(cause))
+        throw new RetryableError('LedgerUnavailable', 'The ledger cannot be reached', { cause });
+      throw cause;
+    }
   }
 
   /** The whole content of an input blob of the claimed job. */

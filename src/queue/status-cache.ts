@@ -1,110 +1,32 @@
-import { Redis } from 'ioredis';
-import type { Logger } from '../core/logger.ts';
-
-export interface StatusCacheOptions {
-  redisUrl: string;
-  /** What every key starts with. */
-  prefix: string;
-  logger: Logger;
-  /** The most that a read may cost. Defaults to 50 ms. */
-  timeoutMs?: number;
-  /** Told of each read: whether the cache had it, had it not, or did not answer. */
-  onRead?(outcome: 'hit' | 'miss' | 'skipped'): void;
-}
+import type { VersionedCache } from './versioned-cache.ts';
 
 /** An unfinished job's view is believed this long without a word of a change. */
 const UNFINISHED_SECONDS = 5;
 const FINISHED_SECONDS = 24 * 3_600;
 
-/** So many failures in a row, and Redis is left alone for a while. */
-const FAILURES_TO_OPEN = 3;
-const OPEN_MS = 1_000;
-
-/** Replaces an entry only by one of a higher version; an equal one only renews its time. */
-const PUT = `
-local held = redis.call('GET', KEYS[1])
-if held and tonumber(string.match(held, '^%d+')) > tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
-return 1`;
-
-interface PutCommand {
-  putStatus(key: string, version: number, json: string, seconds: number): Promise<number>;
-}
-
-/**
- * Views of jobs in Redis. It only ever saves work: a Redis that fails, hangs or is full is skipped, after a few failures
- * without being asked, and nothing waits for a write.
- */
+/** Views of jobs in Redis. */
 export class StatusCache {
-  readonly #redis: Redis & PutCommand;
-  readonly #options: StatusCacheOptions;
-  #failures = 0;
-  #openUntilMs = 0;
+  readonly #cache: VersionedCache;
+  readonly #prefix: string;
 
-  constructor(options: StatusCacheOptions) {
-    this.#options = options;
-    const redis = new Redis(options.redisUrl, {
-      enableOfflineQueue: false,
-      enableAutoPipelining: true,
-      maxRetriesPerRequest: 0,
-      connectTimeout: 5_000,
-      commandTimeout: options.timeoutMs ?? 50,
-      retryStrategy: (times) => Math.min(2_000, times * 100),
-    });
-    redis.on('error', (error) => options.logger.debug({ err: error }, 'Failed to talk to the status cache'));
-    redis.defineCommand('putStatus', { numberOfKeys: 1, lua: PUT });
-    this.#redis = redis as Redis & PutCommand;
+  /** @param prefix - What every key starts with. */
+  constructor(cache: VersionedCache, prefix: string) {
+    this.#cache = cache;
+    this.#prefix = prefix;
   }
 
   /** The view as JSON text, or null when there is none or Redis does not answer in time. */
   async get(namespace: string, id: string): Promise<string | null> {
-    if (!this.#isUsable()) {
-      this.#options.onRead?.('skipped');
-      return null;
-    }
-    try {
-      const held = await this.#redis.get(this.#key(namespace, id));
-      this.#failures = 0;
-      this.#options.onRead?.(held === null ? 'miss' : 'hit');
-      return held === null ? null : held.slice(held.indexOf(' ') + 1);
-    } catch (error) {
-      this.#onFailure(error);
-      this.#options.onRead?.('skipped');
-      return null;
-    }
+    return (await this.#cache.get(this.#key(namespace, id)))?.text ?? null;
   }
 
   /** Keeps a view, unless a higher version is there. Nothing waits for it. */
   put(namespace: string, id: string, view: { version: number; final: boolean; json: string }): void {
-    if (!this.#isUsable()) return;
     const seconds = view.final ? FINISHED_SECONDS : UNFINISHED_SECONDS;
-    this.#redis
-      .putStatus(this.#key(namespace, id), view.version, view.json, seconds)
-      .catch((error: unknown) => this.#onFailure(error));
-  }
-
-  stop(): void {
-    this.#redis.disconnect();
+    this.#cache.put(this.#key(namespace, id), view.version, view.json, seconds);
   }
 
   #key(namespace: string, id: string): string {
-    return `${this.#options.prefix}:status:${namespace}:${id}`;
-  }
-
-  #isUsable(): boolean {
-    return this.#redis.status === 'ready' && Date.now() >= this.#openUntilMs;
-  }
-
-  #onFailure(error: unknown): void {
-    this.#failures += 1;
-    if (this.#failures < FAILURES_TO_OPEN) return;
-    // Half-open after the pause: the next failure opens it again at once.
-    this.#openUntilMs = Date.now() + OPEN_MS;
-    if (this.#failures === FAILURES_TO_OPEN) {
-      this.#options.logger.warn(
-        { err: error },
-        'Left the status cache alone: it failed several times in a row',
-      );
-    }
+    return `${this.#prefix}:status:${namespace}:${id}`;
   }
 }

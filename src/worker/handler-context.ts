@@ -32,7 +32,14 @@ const DEFAULT_MAX_BUDGET_WAIT_MS = 5_000;
 export function createHandlerContext(options: HandlerContextOptions): HandlerContext {
   const { job, ledger, signal } = options;
   return {
-    job: { id: job.id, namespace: job.namespace, type: job.type, attempt: job.attempt, labels: job.labels },
+    job: {
+      id: job.id,
+      namespace: job.namespace,
+      type: job.type,
+      attempt: job.attempt,
+      lease: job.lease,
+      labels: job.labels,
+    },
     input: options.input,
     signal,
     logger: options.logger,
@@ -40,6 +47,7 @@ export function createHandlerContext(options: HandlerContextOptions): HandlerCon
     fetch: createHandlerFetch({ signal, tracer: options.tracer }),
     takeBudget: createTakeBudget(ledger, signal),
     pauseBudget: createPauseBudget(ledger, options.logger),
+    procedure: (name, payload) => ledger.call(name, job, payload),
     progress(fraction, message = '') {
       // One text that PostgreSQL refuses would keep all leases of the worker from being renewed.
       options.onProgress(
@@ -82,9 +90,13 @@ function createReader(job: ClaimedJob, blob: InputBlob, ledger: WorkerLedger): B
 }
 
 function createTakeBudget(ledger: WorkerLedger, signal: AbortSignal): TakeBudget {
-  return async ({ name, perSecond, perDay, maxWaitMs = DEFAULT_MAX_BUDGET_WAIT_MS }) => {
-    if (perSecond <= 0 && perDay <= 0) return;
-    const { granted, waitMs } = await ledger.takeBudget({ name, perSecond, perDay, maxWaitMs });
+  return async (request) => {
+    const { name, perSecond, perDay, perMonth = 0 } = request;
+    if (perSecond <= 0 && perDay <= 0 && perMonth <= 0) return;
+    const { granted, waitMs } = await ledger.takeBudget({
+      maxWaitMs: DEFAULT_MAX_BUDGET_WAIT_MS,
+      ...request,
+    });
     if (!granted)
       throw new HandBackError('BudgetExhausted', `The budget of ${name} is spent for now`, waitMs);
     if (waitMs > 0) await sleep(waitMs, undefined, { signal });

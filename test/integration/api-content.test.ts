@@ -382,7 +382,14 @@ describe('job types', () => {
       limits: { maxRunning: 2, rate: { count: 3, perSeconds: 1 } },
     });
     const { jobTypes } = (await (await api.call('/v1/job-types')).json()) as { jobTypes: { name: string }[] };
-    expect(jobTypes.map((type) => type.name)).toEqual(['contract-source', 'custom', 'echo', 'image-convert']);
+    expect(jobTypes.map((type) => type.name)).toEqual([
+      'contract-source',
+      'custom',
+      'echo',
+      'exchange-rate',
+      'image-convert',
+      'meter-readings',
+    ]);
     expect(jobTypes[1]).toMatchObject({
       defaults: { retries: 1, timeoutSeconds: 300 },
       limits: { maxRunning: 2, rate: { count: 3, perSeconds: 1 } },

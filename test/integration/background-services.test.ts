@@ -33,7 +33,7 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     logger: silentLogger,
     clock: systemClock,
     types: knownTypes('echo'),
-    retention: { jobDays: 30, blobDays: 7 },
+    retention: { jobDays: 30, blobDays: 7, rateDays: 2, rateMinuteDays: 30, rateHourDays: 730 },
     webhooks: {
       secrets: ['a secret of the test'],
       policy: { allowInsecure: true, allowPrivate: true },
@@ -83,6 +83,11 @@ it('the leader fires, cancels, delivers, forgets and audits, and stops when told
     'bulk-operations': false,
     retention: false,
     depth: false,
+    'pool-loads': false,
+    providers: false,
+    'rate-schedules': false,
+    'reading-ranges': false,
+    readings: false,
     schedules: false,
     webhooks: false,
   });

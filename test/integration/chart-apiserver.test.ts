@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { EXTERNAL, type Manifest, podsOf, type Rendered, renderChart, TRIAL } from '../support/chart.ts';
 import { useKinds } from '../support/kinds.ts';
 
-const kinds = useKinds('chart');
+const kinds = useKinds('chart', { ownServer: true });
 
 /** Kinds that belong to others and that no API server knows by itself. */
 const FOREIGN = new Set(['HTTPRoute', 'PodMonitor']);
@@ -150,5 +150,7 @@ test('the default pools are WorkerPools that the API server takes', async () => 
   expect(names.trim().split('\n')).toEqual([
     'workerpool.longshore.dev/image-convert',
     'workerpool.longshore.dev/contract-source',
+    'workerpool.longshore.dev/exchange-rate',
+    'workerpool.longshore.dev/meter-readings',
   ]);
 });

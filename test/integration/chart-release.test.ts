@@ -1,19 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHART, EXTERNAL, helm, TRIAL } from '../support/chart.ts';
 import { useKinds } from '../support/kinds.ts';
-import { sharedKubeApiserver } from '../support/kube-apiserver.ts';
 
 // Real releases on a real API server; nothing runs the pods, so nothing is waited for and hooks are left out.
-const kinds = useKinds('release');
-
-let kubeconfig: string;
-
-beforeAll(async () => {
-  kubeconfig = (await sharedKubeApiserver()).kubeconfigPath;
-});
+const kinds = useKinds('release', { ownServer: true });
 
 const release = (command: string, args: string[], values?: object) =>
-  helm([command, 'trial', ...args, '--namespace', kinds.namespace], values, kubeconfig);
+  helm([command, 'trial', ...args, '--namespace', kinds.namespace], values, kinds.kubeconfigPath);
 
 async function secretOf(name: string): Promise<Record<string, string>> {
   const text = await kinds.kubectl(['-n', kinds.namespace, 'get', 'secret', name, '-o', 'json']);

@@ -6,7 +6,7 @@ import { useKinds } from '../support/kinds.ts';
 
 const RBAC = fileURLToPath(new URL('../../k8s/rbac', import.meta.url));
 
-const kinds = useKinds('rbac');
+const kinds = useKinds('rbac', { ownServer: true });
 const OTHER = 'kube-system';
 
 interface Role {

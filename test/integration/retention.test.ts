@@ -18,7 +18,11 @@ beforeEach(async () => {
 afterEach(() => ledger.close());
 
 const keep = (batch = 1_000): Promise<RetentionCounts> =>
-  keepRetention({ db: ledger.db, retention: { jobDays: 30, blobDays: 7 }, batch });
+  keepRetention({
+    db: ledger.db,
+    retention: { jobDays: 30, blobDays: 7, rateDays: 2, rateMinuteDays: 30, rateHourDays: 730 },
+    batch,
+  });
 const exists = async (id: string) => (await getJob(ledger.db, 'default', id)) !== null;
 async function count(table: string): Promise<number> {
   return (await ledger.db.query(`select count(*) as n from ${table}`)).rows[0].n;

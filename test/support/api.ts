@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { ApiLimits } from '../../src/api/deps.ts';
+import type { ApiLimits, ApiMetrics } from '../../src/api/deps.ts';
 import { type ApiOptions, type RunningApi, startApi } from '../../src/api/start-api.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { defineJobType, type JobType } from '../../src/core/job-type.ts';
@@ -32,6 +32,17 @@ export interface CallInit extends Omit<RequestInit, 'headers'> {
   headers?: Record<string, string>;
 }
 
+export const NO_METRICS: ApiMetrics = {
+  observeRequest() {},
+  setInFlight() {},
+  observeBatch() {},
+  countCacheRead() {},
+  countRateRead() {},
+  observeReadingBatch() {},
+  countReadings() {},
+  observeSpool() {},
+};
+
 const LIMITS: ApiLimits = {
   jsonBytes: 1_048_576,
   imageBytes: 1_048_576,
@@ -55,6 +66,8 @@ export async function startTestApi(
     port: 0,
     postgresUrl: ledger.url,
     postgresPoolSize: 10,
+    postgresReadUrl: '',
+    readings: { timeZone: 'UTC', spoolDir: '', spoolLimitBytes: 1_048_576 },
     redisUrl,
     redisPrefix: `t${randomBytes(4).toString('hex')}`,
     auth: 'keys',
@@ -63,7 +76,7 @@ export async function startTestApi(
     types: [...SHIPPED_TYPES, echoType],
     version: '0.0.0',
     logger: silentLogger,
-    metrics: { observeRequest() {}, setInFlight() {}, observeBatch() {}, countCacheRead() {} },
+    metrics: NO_METRICS,
     clock: systemClock,
     tracer: noTracer,
     signal: AbortSignal.timeout(30_000),

@@ -10,6 +10,7 @@ import { noTracer } from '../../src/core/tracing.ts';
 import { connectDatabase } from '../../src/ledger/database.ts';
 import { LedgerListener } from '../../src/ledger/listener.ts';
 import type { ClaimedJob } from '../../src/ledger/worker-ledger.ts';
+import type { PeriodicService } from '../../src/lifecycle/service.ts';
 import { JobQueue } from '../../src/queue/job-queue.ts';
 import { Worker } from '../../src/worker/worker.ts';
 import type { TestLedger } from './ledger.ts';
@@ -33,6 +34,8 @@ export interface EmbeddedOptions {
   renewSeconds?: number;
   concurrency?: number;
   windowSize?: number;
+  /** Further services of the leader. */
+  services?: readonly PeriodicService[];
   /** Told of each round of the controller's services. */
   onRound?(service: string): void;
   /** Told of each delivery that a worker of this process claimed. */
@@ -75,6 +78,7 @@ export class Embedded {
       logger: silentLogger,
       leaseSeconds: this.#options.leaseSeconds ?? 30,
       windowSize: this.#options.windowSize ?? 1_000,
+      ...(this.#options.services === undefined ? {} : { services: this.#options.services }),
       onRound: (service) => this.#options.onRound?.(service),
     });
     this.#listener.start();

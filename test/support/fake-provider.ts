@@ -129,7 +129,8 @@ function sendJson(response: ServerResponse, { status, body }: Answer): void {
   response.end(bytes);
 }
 
-function misbehave(response: ServerResponse, failure: Failure): void {
+/** Lets one answer go wrong. */
+export function misbehave(response: ServerResponse, failure: Failure): void {
   switch (failure.kind) {
     case 'status':
       response.writeHead(

@@ -30,6 +30,8 @@ export interface TestContextOptions {
   signal?: AbortSignal;
   /** Answers each request for a budget; defaults to granting it. Return milliseconds to hand the job back. */
   budget?: (request: BudgetRequest) => number | undefined;
+  /** Stands in for the ledger's functions. Defaults to answering null. */
+  procedure?: (name: string, payload: unknown) => unknown;
   /** Filled with the pauses that are asked for; given by tests whose run fails. */
   pauses?: { name: string; forMs: number }[];
 }
@@ -53,7 +55,7 @@ export function createTestContext(type: string, input: unknown, options: TestCon
   const progress: number[] = [];
   const signal = options.signal ?? new AbortController().signal;
   const context: HandlerContext = {
-    job: { id: uuidv7(), namespace: 'default', type, attempt: 1, labels: {} },
+    job: { id: uuidv7(), namespace: 'default', type, attempt: 1, lease: 1, labels: {} },
     input,
     signal,
     logger: silentLogger,
@@ -73,6 +75,7 @@ export function createTestContext(type: string, input: unknown, options: TestCon
         throw new HandBackError('BudgetExhausted', `${request.name} is used up`, delayMs);
     },
     pauseBudget: async (name, forMs) => void pauses.push({ name, forMs }),
+    procedure: async (name, payload) => options.procedure?.(name, payload) ?? null,
     progress: (fraction) => void progress.push(fraction),
   };
   return { context, stored, budgets, pauses, progress };

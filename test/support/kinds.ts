@@ -9,7 +9,7 @@ import {
   type ResourceType,
 } from '../../src/kube/resource-type.ts';
 import { createKubectl, installCrds, type Kubectl } from './crds.ts';
-import { type SharedKubeApiserver, sharedKubeApiserver } from './kube-apiserver.ts';
+import { ownKubeApiserver, type SharedKubeApiserver, sharedKubeApiserver } from './kube-apiserver.ts';
 
 export interface Custom extends KubeObject {
   spec: Record<string, unknown>;
@@ -18,6 +18,7 @@ export interface Custom extends KubeObject {
 export interface KindsWorld {
   /** Of this file alone. */
   readonly namespace: string;
+  kubeconfigPath: string;
   client: KubeClient;
   kubectl: Kubectl;
   manifest(type: ResourceType, name: string, spec: object): Custom;
@@ -27,8 +28,13 @@ export interface KindsWorld {
   tryReplace(type: ResourceType, object: Custom): Promise<string>;
 }
 
+export interface UseKindsOptions {
+  /** A server of the file's own, for tests that make what has no namespace. Defaults to false. */
+  ownServer?: boolean;
+}
+
 /** An API server with Longshore's kinds and a namespace, for the tests of the calling file; usable once they run. */
-export function useKinds(prefix: string): KindsWorld {
+export function useKinds(prefix: string, { ownServer = false }: UseKindsOptions = {}): KindsWorld {
   const namespace = `${prefix}-${process.pid}`;
   let server: SharedKubeApiserver | undefined;
 
@@ -56,7 +62,8 @@ export function useKinds(prefix: string): KindsWorld {
   } as KindsWorld;
 
   beforeAll(async () => {
-    server = await sharedKubeApiserver();
+    server = ownServer ? await ownKubeApiserver() : await sharedKubeApiserver();
+    world.kubeconfigPath = server.kubeconfigPath;
     world.client = new KubeClient({ kubeconfigPath: server.kubeconfigPath, fieldManager: 'kinds-test' });
     world.kubectl = await createKubectl(server.kubeconfigPath);
     await installCrds(world.kubectl);

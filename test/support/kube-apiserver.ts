@@ -33,10 +33,16 @@ export async function sharedKubeApiserver(): Promise<SharedKubeApiserver> {
     return { kubeconfigPath, url, token, release: async () => {} };
   }
   started ??= startLocalApiserver();
-  const server = await started;
+  const { kubeconfigPath: path, url, token, stop } = await started;
   const release = async (): Promise<void> => {
     started = undefined;
-    await server.stop();
+    await stop();
   };
-  return { kubeconfigPath: server.kubeconfigPath, url: server.url, token: server.token, release };
+  return { kubeconfigPath: path, url, token, release };
+}
+
+/** One that nobody else uses. */
+export async function ownKubeApiserver(): Promise<SharedKubeApiserver> {
+  const { kubeconfigPath, url, token, stop } = await startLocalApiserver();
+  return { kubeconfigPath, url, token, release: stop };
 }

@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Database } from '../../src/ledger/database.ts';
+import { RoundLedger } from '../../src/ledger/round-ledger.ts';
+import type { PeriodicService } from '../../src/lifecycle/service.ts';
 import { createShippedHandlers } from '../../src/types/handlers.ts';
 import { SHIPPED_TYPES } from '../../src/types/registry.ts';
 import { startTestApi, type TestApi } from './api.ts';
@@ -33,7 +36,9 @@ export class PageWorld {
     this.#etherscan = etherscan;
   }
 
-  static async create(): Promise<PageWorld> {
+  static async create(
+    options: { services?: (db: Database) => readonly PeriodicService[] } = {},
+  ): Promise<PageWorld> {
     const [ledger, etherscan, browser] = await Promise.all([
       createTestLedger(SHIPPED_TYPES.map((type) => type.name)),
       startFakeEtherscan(),
@@ -43,7 +48,12 @@ export class PageWorld {
       etherscan: { baseUrl: etherscan.url, apiKey: 'test', perSecond: 100 },
       order: ['etherscan'] as const,
     };
-    const embedded = new Embedded({ ledger, registrations: createShippedHandlers({ contractSource }) });
+    const rounds = new RoundLedger(ledger.db, ledger.poolSecret);
+    const embedded = new Embedded({
+      ledger,
+      registrations: createShippedHandlers({ rounds }, { contractSource }),
+      services: options.services?.(ledger.db) ?? [],
+    });
     embedded.startController();
     await embedded.startWorker();
     return new PageWorld(ledger, await startOpenApi(ledger), browser, embedded, etherscan);
@@ -69,7 +79,7 @@ export class PageWorld {
     page.on('console', (message) => {
       if (/Content Security Policy/i.test(message.text())) this.#mistakes.push(message.text());
     });
-    await page.goto(`${url}/`);
+    await page.goto(url.endsWith('.html') ? url : `${url}/`);
     return page;
   }
 

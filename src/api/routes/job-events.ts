@@ -5,13 +5,9 @@ import { getJob } from '../../ledger/jobs.ts';
 import type { Principal } from '../authenticator.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { openEventStream, type StreamedEvent } from '../event-stream.ts';
 import { requireScope } from '../middleware/authenticate.ts';
-import { releaseInFlight } from '../middleware/observe.ts';
-import { invalidInput, jobNotFound, Problem } from '../problem.ts';
-
-const HEARTBEAT_MS = 15_000;
-/** A reader that has this much unread is cut off: it may come back with `Last-Event-ID`. */
-const MAX_UNREAD_BYTES = 256 * 1_024;
+import { invalidInput, jobNotFound } from '../problem.ts';
 
 const ENDS: ReadonlySet<JobEventType> = new Set(['succeeded', 'failed', 'cancelled']);
 
@@ -42,40 +38,15 @@ function toSeq(header: string | undefined): number {
 }
 
 function stream(deps: ApiDeps, res: Response, principal: Principal, jobId: string, afterSeq: number): void {
-  if (principal.openStreams >= deps.limits.maxStreamsPerKey) {
-    throw new Problem('TooManyRequests', 'This API key has too many event streams open', {
-      headers: { 'Retry-After': '5' },
-    });
-  }
-  principal.openStreams += 1;
-  releaseInFlight(res);
-  res.writeHead(200, {
-    'Content-Type': 'text/event-stream',
-    'Cache-Control': 'no-store, no-transform',
-    'X-Accel-Buffering': 'no',
+  const events = openEventStream(res, principal, deps.limits);
+  const subscription = deps.events.subscribe(jobId, afterSeq, (news) => {
+    for (const event of news) events.send(toStreamed(event));
+    const last = news.at(-1);
+    if (last !== undefined && ENDS.has(last.type)) events.end();
   });
-  res.flushHeaders();
-  const heartbeat = setInterval(() => res.write(': \n\n'), HEARTBEAT_MS);
-  const subscription = deps.events.subscribe(jobId, afterSeq, (events) => {
-    for (const event of events) res.write(formatEvent(event));
-    const last = events.at(-1);
-    if (last !== undefined && ENDS.has(last.type)) res.end();
-    else if (res.writableLength > MAX_UNREAD_BYTES) res.destroy();
-  });
-  res.once('close', () => {
-    principal.openStreams -= 1;
-    clearInterval(heartbeat);
-    subscription.close();
-  });
+  events.onClose(() => subscription.close());
 }
 
-function formatEvent(event: JobEvent): string {
-  const data = {
-    jobId: event.jobId,
-    seq: event.seq,
-    type: event.type,
-    at: new Date(event.atMs).toISOString(),
-    ...event.data,
-  };
-  return `id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(data)}\n\n`;
+function toStreamed({ jobId, seq, type, atMs, data }: JobEvent): StreamedEvent {
+  return { id: seq, event: type, data: { jobId, seq, type, at: new Date(atMs).toISOString(), ...data } };
 }

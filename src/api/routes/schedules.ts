@@ -115,7 +115,7 @@ function viewSchedule(schedule: Schedule): Record<string, unknown> {
   return {
     name: schedule.name,
     ...(schedule.spec as object),
-    owner: schedule.resourceUid === null ? 'rest' : 'resource',
+    owner: schedule.keptBy !== null ? 'type' : schedule.resourceUid === null ? 'rest' : 'resource',
     nextFireAt: iso(schedule.nextFireAtMs),
     lastFireAt: iso(schedule.lastFireAtMs),
     lastJobId: schedule.lastJobId,
@@ -130,5 +130,5 @@ function scheduleNotFound(): Problem {
 }
 
 function scheduleOwned(): Problem {
-  return new Problem('ScheduleOwned', 'A JobSchedule resource owns this schedule: change the resource');
+  return new Problem('ScheduleOwned', 'A JobSchedule resource or a job type owns this schedule: change that');
 }

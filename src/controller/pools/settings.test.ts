@@ -17,6 +17,11 @@ const SURROUNDINGS: PoolSurroundings = {
     etherscanCallsPerSecond: 3,
     etherscanCallsPerDay: 100,
     sourcifyUrl: 'https://sourcify.dev/server',
+    binanceUrl: 'http://exchange:8091',
+    binanceWeightPerMinute: 6_000,
+    coingeckoUrl: 'https://api.coingecko.com/api/v3',
+    coingeckoCallsPerMinute: 30,
+    coingeckoCallsPerMonth: 10_000,
   },
   logLevel: 'info',
 };
@@ -24,7 +29,7 @@ const SURROUNDINGS: PoolSurroundings = {
 test('workers may call what the controller knows of, and no more', async () => {
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' };
   const settings = await readPoolSettings(SURROUNDINGS, env);
-  expect(settings.egressPorts).toEqual([443, 4_318, 8_090]);
+  expect(settings.egressPorts).toEqual([443, 4_318, 8_090, 8_091]);
 });
 
 test('they share tracing and limits with the controller, and none of its secrets', async () => {
@@ -39,6 +44,8 @@ test('they share tracing and limits with the controller, and none of its secrets
     OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
     LONGSHORE_LEASE_SECONDS: '30',
     LONGSHORE_ETHERSCAN_URL: 'http://fake:8090/api',
+    LONGSHORE_BINANCE_URL: 'http://exchange:8091',
+    LONGSHORE_COINGECKO_CALLS_PER_MONTH: '10000',
   });
   expect(JSON.stringify(settings)).not.toContain('secret');
   expect(settings.env).not.toHaveProperty('OTEL_SERVICE_NAME');

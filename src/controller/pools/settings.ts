@@ -22,6 +22,11 @@ export interface PoolSurroundings {
     etherscanCallsPerSecond: number;
     etherscanCallsPerDay: number;
     sourcifyUrl: string;
+    binanceUrl: string;
+    binanceWeightPerMinute: number;
+    coingeckoUrl: string;
+    coingeckoCallsPerMinute: number;
+    coingeckoCallsPerMonth: number;
   };
   logLevel: string;
 }
@@ -41,7 +46,8 @@ export async function readPoolSettings(
   const shared = Object.entries(env).flatMap(([name, value]) =>
     SHARED.test(name) && value !== undefined && value !== '' ? [[name, value] as const] : [],
   );
-  const urls = [providers.etherscanUrl, providers.sourcifyUrl, ...shared.map(([, value]) => value)];
+  const { etherscanUrl, sourcifyUrl, binanceUrl, coingeckoUrl } = providers;
+  const urls = [etherscanUrl, sourcifyUrl, binanceUrl, coingeckoUrl, ...shared.map(([, value]) => value)];
   const ports = [...from.egressPorts.map(Number), ...urls.map(portOf)].filter((port) => port !== null);
   return {
     workerPostgresUrl: from.postgresUrl,
@@ -54,10 +60,15 @@ export async function readPoolSettings(
       LONGSHORE_LOG_LEVEL: from.logLevel,
       LONGSHORE_LEASE_SECONDS: String(worker.leaseSeconds),
       LONGSHORE_RENEW_SECONDS: String(worker.renewSeconds),
-      LONGSHORE_ETHERSCAN_URL: providers.etherscanUrl,
+      LONGSHORE_ETHERSCAN_URL: etherscanUrl,
       LONGSHORE_ETHERSCAN_CALLS_PER_SECOND: String(providers.etherscanCallsPerSecond),
       LONGSHORE_ETHERSCAN_CALLS_PER_DAY: String(providers.etherscanCallsPerDay),
-      LONGSHORE_SOURCIFY_URL: providers.sourcifyUrl,
+      LONGSHORE_SOURCIFY_URL: sourcifyUrl,
+      LONGSHORE_BINANCE_URL: binanceUrl,
+      LONGSHORE_BINANCE_WEIGHT_PER_MINUTE: String(providers.binanceWeightPerMinute),
+      LONGSHORE_COINGECKO_URL: coingeckoUrl,
+      LONGSHORE_COINGECKO_CALLS_PER_MINUTE: String(providers.coingeckoCallsPerMinute),
+      LONGSHORE_COINGECKO_CALLS_PER_MONTH: String(providers.coingeckoCallsPerMonth),
       ...Object.fromEntries(shared),
     },
     egressPorts: [...new Set(ports)].sort((a, b) => a - b),

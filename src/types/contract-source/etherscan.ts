@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { RetryableError, sanitizeText, TerminalError } from '../../core/errors.ts';
 import type { HandlerContext } from '../../core/handler.ts';
+import { callUpstream, invalidAnswer, rateLimited } from '../upstream.ts';
 import type { LoadedContract } from './loaded-contract.ts';
 import type { SourceFile } from './source-files.ts';
 import type { Contract } from './type.ts';
-import { callUpstream, invalidAnswer, rateLimited } from './upstream.ts';
 
 export interface EtherscanSettings {
   /** Defaults to `https://api.etherscan.io/v2/api`. */

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { TerminalError } from '../../core/errors.ts';
 import type { HandlerContext } from '../../core/handler.ts';
+import { callUpstream, invalidAnswer } from '../upstream.ts';
 import { toLanguage } from './etherscan.ts';
 import type { LoadedContract } from './loaded-contract.ts';
-import { callUpstream, invalidAnswer } from './upstream.ts';
 
 export interface SourcifySettings {
   /** Defaults to `https://sourcify.dev/server`. */

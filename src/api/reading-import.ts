@@ -1,0 +1,136 @@
+import { dayIn, MAX_READING_VALUE, type NewReading, readingId, TOTAL_ZONE } from '../core/meter-reading.ts';
+import type { Database } from '../ledger/database.ts';
+import {
+  endReadingImport,
+  getReadingImport,
+  type ImportedBlock,
+  type ReadingImport,
+  type RefusedRow,
+  saveImportedBlock,
+  startReadingImport,
+} from '../ledger/reading-imports.ts';
+import type { StoredReading } from '../ledger/store-readings.ts';
+import { type CsvBlock, CsvError, type CsvLine, readCsvBlocks } from './csv-blocks.ts';
+import { meterId, source, zone } from './reading-schemas.ts';
+import { REFUSAL_MESSAGES } from './reading-view.ts';
+
+export interface ImportReadingsOptions {
+  db: Database;
+  namespace: string;
+  name: string;
+  /** The bytes of the file: all of them, or those from where `resume` begins. */
+  content: AsyncIterable<Uint8Array>;
+  /** The import as far as it came before it broke off; null begins at the first byte. */
+  resume: ReadingImport | null;
+  timeZone: string;
+  nowMs: number;
+  signal?: AbortSignal;
+  /** Called, before a block is saved, with its rows that were refused for their form. */
+  onRefused?(rows: readonly RefusedRow[]): Promise<void> | void;
+  onProgress?(saved: { bytes: number; lines: number }): void;
+}
+
+const MIN_TIME_MS = Date.parse('2000-01-01T00:00:00Z');
+const MAX_AHEAD_MS = 60_000;
+
+/**
+ * Stores the readings of a CSV file with the columns meterId, value and readAt, optionally zone and source. One block is
+ * parsed while the one before is stored, and no more: memory is the same for every size. Rejects with a {@link CsvError} for
+ * a file that is no such CSV; the rows before that place are stored.
+ */
+export async function importReadings(options: ImportReadingsOptions): Promise<ReadingImport> {
+  const { db, namespace, name, resume } = options;
+  const file = { namespace, name };
+  if (resume === null) await startReadingImport(db, namespace, name);
+  const blocks = readCsvBlocks(options.content, {
+    required: ['meterId', 'value', 'readAt'],
+    optional: ['zone', 'source'],
+    ...(resume === null || resume.bytes === 0 ? {} : { from: resume }),
+  });
+  let saving: Promise<void> = Promise.resolve();
+  try {
+    for await (const block of blocks) {
+      const parsed = parseBlock(block, options);
+      await saving;
+      options.signal?.throwIfAborted();
+      saving = save(options, parsed);
+      // A failure is told by the next `await`; meanwhile it must not count as unhandled.
+      saving.catch(() => {});
+    }
+    await saving;
+    await endReadingImport(db, file, null);
+  } catch (error) {
+    await saving.catch(() => {});
+    if (error instanceof CsvError) await endReadingImport(db, file, `${error.code}: ${error.message}`);
+    throw error;
+  }
+  return (await getReadingImport(db, namespace, name)) as ReadingImport;
+}
+
+async function save(options: ImportReadingsOptions, block: ImportedBlock): Promise<void> {
+  const { db, namespace, name, onRefused, onProgress } = options;
+  if (block.refused.length > 0) await onRefused?.(block.refused);
+  const refused = await saveImportedBlock(db, { namespace, name }, block, toRefusal);
+  if (refused.length > 0) await onRefused?.(refused);
+  onProgress?.(block);
+}
+
+function toRefusal(line: number, { refusal }: Extract<StoredReading, { outcome: 'refused' }>): RefusedRow {
+  return { line, code: refusal, detail: REFUSAL_MESSAGES[refusal] };
+}
+
+function parseBlock(block: CsvBlock, options: ImportReadingsOptions): ImportedBlock {
+  const parsed: ImportedBlock = {
+    columns: block.columns,
+    bytes: block.bytes,
+    lines: block.lastLine,
+    rows: [],
+    refused: [],
+  };
+  for (const line of block.lines) {
+    const reading = parseLine(line, options);
+    if (typeof reading === 'string')
+      parsed.refused.push({ line: line.line, code: 'BadRow', detail: reading });
+    else parsed.rows.push({ line: line.line, reading });
+  }
+  return parsed;
+}
+
+/** The reading of a line, or what is wrong with it. */
+function parseLine({ cells, problem }: CsvLine, options: ImportReadingsOptions): NewReading | string {
+  if (cells === null) return problem;
+  const { namespace, timeZone, nowMs } = options;
+  const { meterId: meter = '', value: shown = '', readAt = '' } = cells;
+  const [zoneName, sourceName] = [cells.zone || TOTAL_ZONE, cells.source || 'csv'];
+  if (!meterId.safeParse(meter).success) return 'meterId is no name of a meter';
+  if (!/^\d{1,9}$/.test(shown)) return `value must be a whole number from 0 to ${MAX_READING_VALUE}`;
+  if (!zone.safeParse(zoneName).success) return 'zone is no name of a zone';
+  if (!source.safeParse(sourceName).success) return 'source is no name of a source';
+  const at = parseTime(readAt, timeZone);
+  if (at === null) return 'readAt must be a date such as 2030-01-20, or a time with its offset';
+  if (at.readAtMs > nowMs + MAX_AHEAD_MS) return 'readAt lies in the future';
+  if (at.readAtMs < MIN_TIME_MS) return 'readAt lies before the year 2000';
+  const reading = {
+    namespace,
+    meterId: meter,
+    zone: zoneName,
+    value: Number(shown),
+    source: sourceName,
+    ...at,
+  };
+  return { ...reading, id: readingId(reading) };
+}
+
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
+
+/** A date alone is that day where the meters are; its beginning in UTC stands for the moment. */
+function parseTime(text: string, timeZone: string): { readAtMs: number; day: string } | null {
+  const date = text.slice(0, 10);
+  const midnightMs = DATE.test(date) ? Date.parse(`${date}T00:00:00Z`) : Number.NaN;
+  // The 31st of February would be taken for a day of March.
+  if (Number.isNaN(midnightMs) || new Date(midnightMs).toISOString().slice(0, 10) !== date) return null;
+  if (text.length === 10) return { readAtMs: midnightMs, day: date };
+  const readAtMs = TIME.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(readAtMs) ? null : { readAtMs, day: dayIn(timeZone, readAtMs) };
+}

@@ -1,0 +1,92 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { exportMonth } from '../api/reading-export.ts';
+import { importReadings } from '../api/reading-import.ts';
+import { loadConfig } from '../config/config.ts';
+import { connectDatabase, type Database } from '../ledger/database.ts';
+import { getReadingImport } from '../ledger/reading-imports.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { importTable, type TableKind } from './import-table.ts';
+import { RefusalReport } from './refusal-report.ts';
+import { seedReadings } from './seed-readings.ts';
+
+export async function seed(namespace: string, customers: number): Promise<void> {
+  await withLedger((db) => seedReadings(db, namespace, customers));
+  console.log(`Seeded ${customers} customers with meters METER-1 to METER-${customers}, and tariffs`);
+}
+
+export async function importRows(kind: TableKind, file: string, namespace: string): Promise<void> {
+  const report = new RefusalReport(`${file}.refused.csv`);
+  const done = await withLedger((db) => importTable(db, namespace, kind, file, report)).finally(() =>
+    report.close(),
+  );
+  console.log(`Wrote ${done.written} rows${describeRefusals(done.refused, report.path)}`);
+  if (done.refused > 0) process.exitCode = 1;
+}
+
+/** To the standard output without a file. */
+export async function exportReadings(
+  month: string,
+  file: string | undefined,
+  namespace: string,
+): Promise<void> {
+  await withLedger(async (db) => {
+    const rows = Readable.from(exportMonth((work) => work(db), namespace, month));
+    if (file === undefined) await pipeline(rows, process.stdout, { end: false });
+    else await pipeline(rows, createWriteStream(file));
+  });
+}
+
+/** Goes on where an earlier run of the same file broke off. */
+export async function importFile(file: string, namespace: string, again: boolean): Promise<void> {
+  const name = basename(file)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '_')
+    .slice(0, 128);
+  const startedAtMs = performance.now();
+  await withLedger(async (db, timeZone) => {
+    const found = again ? null : await getReadingImport(db, namespace, name);
+    const resume =
+      found?.state === 'running' && found.bytes > 0 && (await stat(file)).size >= found.bytes ? found : null;
+    if (resume !== null) console.log(`Going on after line ${resume.lines}, where an earlier run broke off`);
+    const report = new RefusalReport(`${file}.refused.csv`, resume?.lines ?? 0);
+    const done = await importReadings({
+      ...{ db, namespace, name, resume, timeZone },
+      content: createReadStream(file, { start: resume?.bytes ?? 0, highWaterMark: 256 * 1_024 }),
+      nowMs: Date.now(),
+      onRefused: (rows) => report.add(rows),
+      onProgress: ({ lines }) => {
+        if (process.stderr.isTTY) process.stderr.write(`\r${lines} lines`);
+      },
+    }).finally(() => report.close());
+    if (process.stderr.isTTY) process.stderr.write('\r');
+    const seconds = (performance.now() - startedAtMs) / 1_000;
+    console.log(
+      `Stored ${done.stored} readings, ${done.existing} were there already${describeRefusals(done.refused, report.path)} (${seconds.toFixed(1)} s)`,
+    );
+    if (done.refused > 0) process.exitCode = 1;
+  });
+}
+
+function describeRefusals(refused: number, path: string): string {
+  return refused === 0 ? '' : `, refused ${refused} rows: see ${path}`;
+}
+
+async function withLedger<T>(work: (db: Database, timeZone: string) => Promise<T>): Promise<T> {
+  const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL']);
+  const logger = createLogger({ name: 'cli', level: config.log.level });
+  const db = connectDatabase({
+    url: config.postgres.url,
+    applicationName: 'longshore-cli',
+    maxConnections: 2,
+    statementTimeoutMs: 120_000,
+    logger,
+  });
+  try {
+    return await work(db, config.readings.timeZone);
+  } finally {
+    await db.end();
+  }
+}

@@ -1,0 +1,216 @@
+import { uuidv7 } from '../core/ids.ts';
+import type { NewReading, StoringRefusal } from '../core/meter-reading.ts';
+import { MAX_RANGE_READINGS } from '../core/reading-ranges.ts';
+import { type Database, type DatabaseClient, type Queryable, withTransaction } from './database.ts';
+import { retrySerialization } from './serialization.ts';
+
+/** An `Idempotency-Key` with what it stands for. */
+export interface ReadingKey {
+  key: string;
+  /** Of the canonical body, hex. */
+  bodySha256: string;
+}
+
+/** A reading to store. */
+export interface SentReading {
+  reading: NewReading;
+  key: ReadingKey | null;
+  /** Makes the reading that was meant by the first request with the key, from the moment of that request. */
+  at(readAtMs: number): NewReading;
+  traceparent: string | null;
+}
+
+/** What became of one reading. */
+export type StoredReading =
+  /** `existing`: the same reading was there already. */
+  | { outcome: 'stored' | 'existing'; id: string }
+  /** Nothing was stored. `zones` and `digits` are those of the meter. */
+  | { outcome: 'refused'; refusal: StoringRefusal; zones: string[]; digits: number }
+  /** The key stands for another request. */
+  | { outcome: 'conflict' };
+
+export interface StoreOptions {
+  /** Keeps readings that would be refused, as REFUSED: their sender was told that they are durable. Defaults to false. */
+  keepRefused?: boolean;
+  /** Stores nothing when one reading is refused. Defaults to false. */
+  allOrNone?: boolean;
+}
+
+interface StoreRow {
+  id: string;
+  refusal: StoringRefusal | null;
+  zones: string[] | null;
+  digits: number | null;
+}
+
+/**
+ * Answers the readings that were stored, and those that are refused; the others were there already. Nothing is joined with
+ * what was inserted: the plan, made once, must be right for one reading and for thousands.
+ *
+ * One statement for any number of readings: judged against their meters, inserted in order of id so that two statements
+ * never wait for each other, and noted as a batch that waits for a range.
+ */
+const STORE = `/* store-readings */ with sent as (
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::date[], $6::bigint[], $7::timestamptz[], $8::text[],
+      $9::uuid[]) as s(id, namespace, meter_id, zone, day, value, read_at, source, batch_id)
+  ), checked as (
+    select s.*, m.zones, m.digits, case when m.id is null then 'UnknownMeter' when s.zone <> all (m.zones) then 'UnknownZone'
+      when length(s.value::text) > m.digits then 'TooManyDigits' end as refusal
+    from sent s left join meters m on m.namespace = s.namespace and m.id = s.meter_id
+  ), stored as (
+    insert into meter_readings (id, day, namespace, meter_id, zone, value, read_at, source, batch_id, status, reason, judged_at)
+    select id, day, namespace, meter_id, zone, value, read_at, source, batch_id,
+      case when refusal is null then 'RECEIVED' else 'REFUSED' end, refusal, case when refusal is null then null else now() end
+    from checked
+    where (refusal is null or $10) and not ($11 and exists (select 1 from checked c where c.refusal is not null))
+    order by id
+    on conflict (id, day) do nothing
+    returning id, namespace, batch_id, day, status
+  ), noted as (
+    insert into meter_reading_batches (id, namespace, readings, first_day, last_day, traceparent)
+    select batch_id, namespace, count(*), min(day), max(day), $12 from stored where status = 'RECEIVED' group by batch_id, namespace
+  )
+  select id, null as refusal, null as zones, null as digits from stored
+  union all
+  select id, refusal, zones, digits from checked where refusal is not null and not $10`;
+
+/** Stores readings in one transaction; answers in their order. Repeating it is safe: an id is stored once. */
+export function storeReadings(
+  db: Database,
+  sent: readonly SentReading[],
+  options: StoreOptions = {},
+): Promise<StoredReading[]> {
+  return retrySerialization(() =>
+    sent.some(({ key }) => key !== null)
+      ? withTransaction(db, (client) => storeKeyed(client, sent, options))
+      : insertReadings(
+          db,
+          sent.map(({ reading }) => reading),
+          options,
+          sent[0]?.traceparent ?? null,
+        ),
+  );
+}
+
+/** The same without keys, on whatever the caller has open. */
+export async function insertReadings(
+  db: Queryable,
+  readings: readonly NewReading[],
+  { keepRefused = false, allOrNone = false }: StoreOptions = {},
+  traceparent: string | null = null,
+): Promise<StoredReading[]> {
+  if (readings.length === 0) return [];
+  const { rows } = await db.query<StoreRow>({
+    name: 'store-readings',
+    text: STORE,
+    values: [
+      readings.map((r) => r.id),
+      readings.map((r) => r.namespace),
+      readings.map((r) => r.meterId),
+      readings.map((r) => r.zone),
+      readings.map((r) => r.day),
+      readings.map((r) => r.value),
+      readings.map((r) => new Date(r.readAtMs).toISOString()),
+      readings.map((r) => r.source),
+      toBatches(readings),
+      keepRefused,
+      allOrNone,
+      traceparent,
+    ],
+  });
+  const refused = new Map(rows.flatMap((row) => (row.refusal === null ? [] : [[row.id, row]])));
+  const stored = new Set(rows.flatMap((row) => (row.refusal === null ? [row.id] : [])));
+  return readings.map(({ id }): StoredReading => {
+    const { refusal = null, zones, digits } = refused.get(id) ?? {};
+    if (refusal !== null) return { outcome: 'refused', refusal, zones: zones ?? [], digits: digits ?? 0 };
+    // Of the same reading twice in one call the first is the one.
+    return { outcome: stored.delete(id) ? 'stored' : 'existing', id };
+  });
+}
+
+/** The batch that each reading is of: one for each namespace and thousand. */
+function toBatches(readings: readonly NewReading[]): string[] {
+  const open = new Map<string, { id: string; readings: number }>();
+  return readings.map(({ namespace }) => {
+    let batch = open.get(namespace);
+    if (batch === undefined || batch.readings === MAX_RANGE_READINGS) {
+      batch = { id: uuidv7(), readings: 0 };
+      open.set(namespace, batch);
+    }
+    batch.readings += 1;
+    return batch.id;
+  });
+}
+
+const KEY_TTL = `interval '24 hours'`;
+
+/** First the keys, then the readings, each in one order everywhere: two transactions never wait for each other. */
+async function storeKeyed(
+  client: DatabaseClient,
+  sent: readonly SentReading[],
+  options: StoreOptions,
+): Promise<StoredReading[]> {
+  const held = await holdKeys(client, sent);
+  const meant = sent.map(({ reading, key, at }): NewReading | null => {
+    const holder = key === null ? undefined : held.get(`${reading.namespace} ${key.key}`);
+    if (key === null || holder === undefined) return reading;
+    return holder.bodySha256 === key.bodySha256 ? at(holder.readAtMs) : null;
+  });
+  const stored = await insertReadings(
+    client,
+    meant.filter((reading) => reading !== null),
+    options,
+    sent[0]?.traceparent ?? null,
+  );
+  const answers = stored.values();
+  return meant.map((reading) =>
+    reading === null ? { outcome: 'conflict' } : (answers.next().value as StoredReading),
+  );
+}
+
+/** Takes the keys that are free, and answers what every key stands for now. */
+async function holdKeys(
+  client: DatabaseClient,
+  sent: readonly SentReading[],
+): Promise<Map<string, { bodySha256: string; readAtMs: number }>> {
+  const keyed = new Map<string, SentReading>();
+  for (const item of sent) {
+    const id = item.key === null ? '' : `${item.reading.namespace} ${item.key.key}`;
+    if (item.key !== null && !keyed.has(id)) keyed.set(id, item);
+  }
+  const items = [...keyed.values()];
+  const keys = [items.map((i) => i.reading.namespace), items.map((i) => i.key?.key)];
+  await client.query({
+    name: 'take-reading-keys',
+    text: `/* take-reading-keys */ insert into meter_reading_keys as k (namespace, key, body_sha256, read_at, expires_at)
+      select s.namespace, s.key, s.body_sha256, s.read_at, now() + ${KEY_TTL}
+      from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) as s(namespace, key, body_sha256, read_at)
+      order by s.namespace, s.key
+      on conflict (namespace, key) do update
+        set body_sha256 = excluded.body_sha256, read_at = excluded.read_at, expires_at = excluded.expires_at
+        where k.expires_at < now()`,
+    values: [
+      ...keys,
+      items.map((i) => i.key?.bodySha256),
+      items.map((i) => new Date(i.reading.readAtMs).toISOString()),
+    ],
+  });
+  const { rows } = await client.query<{
+    namespace: string;
+    key: string;
+    body_sha256: string;
+    read_at: Date;
+  }>({
+    name: 'held-reading-keys',
+    text: `/* held-reading-keys */ select k.namespace, k.key, k.body_sha256, k.read_at
+      from unnest($1::text[], $2::text[]) as s(namespace, key)
+      join meter_reading_keys k on k.namespace = s.namespace and k.key = s.key`,
+    values: keys,
+  });
+  return new Map(
+    rows.map((row) => [
+      `${row.namespace} ${row.key}`,
+      { bodySha256: row.body_sha256, readAtMs: row.read_at.getTime() },
+    ]),
+  );
+}
