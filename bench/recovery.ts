@@ -56,7 +56,7 @@ async function killOnce(
   provider: Awaited<ReturnType<typeof startFakeEtherscan>>,
   round: number,
 ): Promise<number[]> {
-  const env = { LONGSHORE_ETHERSCAN_URL: provider.url };
+  const env = { LONGSHORE_ETHERSCAN_URL: provider.url, LONGSHORE_WORKER_CONCURRENCY: String(JOBS_A_KILL) };
   return withStack({ replicas: { worker: 0 }, env }, async (stack) => {
     const doomed = await stack.startWorker();
     const jobs = Array.from({ length: JOBS_A_KILL }, (_, n) => {
