@@ -33,13 +33,7 @@ export function addProcessCommands(program: Command): void {
       ]);
       const { runWorker } = await import('../worker/main.ts');
       const { createShippedHandlers } = await import('../types/handlers.ts');
-      const { RoundLedger } = await import('../ledger/round-ledger.ts');
-      await runWorker(config, (settings, db) =>
-        createShippedHandlers(
-          { rounds: new RoundLedger(db, settings.worker.poolSecret) },
-          handlerSettings(settings),
-        ),
-      );
+      await runWorker(config, (settings) => createShippedHandlers(handlerSettings(settings)));
     });
   addMigrateCommand(program);
 }

@@ -1,6 +1,6 @@
 import type { Registration } from '../core/handler.ts';
 import { type ContractSourceSettings, createContractSourceHandler } from './contract-source/run.ts';
-import { createExchangeRateHandler, type ExchangeRateSettings, type Rounds } from './exchange-rate/run.ts';
+import { createExchangeRateHandler, type ExchangeRateSettings } from './exchange-rate/run.ts';
 import { createImageConvertHandler, type ImageConvertSettings } from './image-convert/run.ts';
 import { createMeterReadingsHandler } from './meter-readings/run.ts';
 
@@ -10,20 +10,12 @@ export interface ShippedHandlerSettings {
   exchangeRate?: ExchangeRateSettings;
 }
 
-/** What handlers of shipped types keep in the ledger beside results and blobs. */
-export interface ShippedStores {
-  rounds: Rounds;
-}
-
 /** The code of all shipped types, in the order of `SHIPPED_TYPES`. Only workers need it. */
-export function createShippedHandlers(
-  stores: ShippedStores,
-  settings: ShippedHandlerSettings = {},
-): Registration[] {
+export function createShippedHandlers(settings: ShippedHandlerSettings = {}): Registration[] {
   return [
     createImageConvertHandler(settings.imageConvert ?? {}),
     createContractSourceHandler(settings.contractSource ?? {}),
-    createExchangeRateHandler(stores.rounds, settings.exchangeRate ?? {}),
+    createExchangeRateHandler(settings.exchangeRate ?? {}),
     createMeterReadingsHandler(),
   ];
 }

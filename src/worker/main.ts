@@ -3,7 +3,7 @@ import { type Config, type Environment, loadConfig } from '../config/config.ts';
 import type { Registration } from '../core/handler.ts';
 import { uuidv7 } from '../core/ids.ts';
 import { isFinal, type JobStatus } from '../core/job.ts';
-import { connectDatabase, type Queryable } from '../ledger/database.ts';
+import { connectDatabase } from '../ledger/database.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
 import type { Committed, Outcome } from '../ledger/worker-ledger.ts';
 import { HealthServer } from '../lifecycle/health-server.ts';
@@ -36,10 +36,10 @@ export async function startWorker(
   await runWorker(loadConfig(options.env ?? process.env, REQUIRED), () => registrations);
 }
 
-/** As {@link startWorker}, with handlers that need the configuration, or functions of the ledger. */
+/** As {@link startWorker}, with handlers that need the configuration. */
 export async function runWorker(
   config: Config,
-  createRegistrations: (config: Config, db: Queryable) => readonly Registration[],
+  createRegistrations: (config: Config) => readonly Registration[],
 ): Promise<void> {
   const telemetry = await startTelemetry('worker', config.log.level);
   const { logger } = telemetry;
@@ -51,6 +51,9 @@ export async function runWorker(
   shutdown.add('health', () => health.stop());
   health.addCheck('start', () => Promise.reject(new Error('The worker is starting')));
 
+  const registrations = createRegistrations(config).filter(
+    ({ type }) => config.worker.types.length === 0 || config.worker.types.includes(type.name),
+  );
   const workerId = `${hostname()}-${process.pid}-${uuidv7().slice(-8)}`;
   const db = connectDatabase({
     url: config.postgres.workerUrl,
@@ -59,9 +62,6 @@ export async function runWorker(
     logger,
   });
   shutdown.add('postgresql', () => db.end());
-  const registrations = createRegistrations(config, db).filter(
-    ({ type }) => config.worker.types.length === 0 || config.worker.types.includes(type.name),
-  );
   await waitForSchema(db, logger, shutdown.signal);
 
   const worker = new Worker({

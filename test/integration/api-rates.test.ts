@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RoundItem } from '../../src/ledger/round-ledger.ts';
+import type { RoundItem } from '../../src/types/exchange-rate/round.ts';
 import { NO_METRICS, startTestApi, type TestApi } from '../support/api.ts';
 import { createTestLedger, type TestLedger } from '../support/ledger.ts';
-import { claimRound, roundsOf, track } from '../support/rates.ts';
+import { claimRound, track } from '../support/rates.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 let ledger: TestLedger;
@@ -31,15 +31,14 @@ type Said = { price: string; ageMs?: number } | { error: string };
 /** A round of the provider that brings these; each of a test in a later slot. */
 async function quote(provider: string, said: Record<string, Said>): Promise<void> {
   round += 1;
-  const rounds = roundsOf(ledger);
   const claimed = await claimRound(ledger, provider, { offsetSeconds: round * 86_400 });
-  const pairs = await rounds.take(claimed);
+  const pairs = await claimed.take();
   const items = pairs.flatMap(({ id, base, quote: other }): RoundItem[] => {
     const item = said[`${base}-${other}`];
     if (item === undefined) return [];
     return ['price' in item ? { id, ageMs: 0, ...item } : { id, ...item }];
   });
-  await rounds.commit(claimed, items);
+  await claimed.commit(items);
 }
 
 const get = async (path: string, init = {}) => {

@@ -4,23 +4,21 @@ import { connectDatabase } from '../../src/ledger/database.ts';
 import { putPool } from '../../src/ledger/pools.ts';
 import { readRateHistory, readRateSnapshot, readRateVersion } from '../../src/ledger/rates.ts';
 import { keepRateHistory } from '../../src/ledger/retention.ts';
-import { RoundLedger } from '../../src/ledger/round-ledger.ts';
 import { addTradeInfos, deleteTradeInfo, listTradeInfo, putTradeInfo } from '../../src/ledger/trade-info.ts';
+import { WorkerLedger } from '../../src/ledger/worker-ledger.ts';
 import { createTestLedger, type TestLedger } from '../support/ledger.ts';
-import { claimRound, roundsOf, track } from '../support/rates.ts';
+import { type ClaimedRound, claimRound, roundUnder, track } from '../support/rates.ts';
 
 let ledger: TestLedger;
-let rounds: RoundLedger;
 
 beforeEach(async () => {
   ledger = await createTestLedger(['exchange-rate']);
-  rounds = roundsOf(ledger);
 });
 afterEach(() => ledger.close());
 
 const snapshot = () => readRateSnapshot(ledger.db, 'default');
-const symbols = async (round: { id: string; lease: number }) =>
-  (await rounds.take(round)).map((pair) => `${pair.base}-${pair.quote}`);
+const symbols = async (round: ClaimedRound) =>
+  (await round.take()).map((pair) => `${pair.base}-${pair.quote}`);
 const BTC = { namespace: 'default', provider: 'binance', base: 'BTC', quote: 'USDT' };
 
 async function history(step: 'raw' | '1m' | '1h' | '1d') {
@@ -36,7 +34,7 @@ describe('a round', () => {
     await track(ledger, 'coingecko BTC-USD');
     await track(ledger, 'binance XRP-USDT', { namespace: 'elsewhere' });
     const round = await claimRound(ledger, 'binance');
-    expect(await rounds.take(round)).toEqual([
+    expect(await round.take()).toEqual([
       { id: expect.any(Number), base: 'BTC', quote: 'USDT', symbol: null },
       { id: expect.any(Number), base: 'ETH', quote: 'USDT', symbol: 'ETHOTHER' },
     ]);
@@ -46,12 +44,12 @@ describe('a round', () => {
     await track(ledger, 'binance BTC-USDT');
     await track(ledger, 'binance ETH-USDT');
     const round = await claimRound(ledger, 'binance');
-    const [btc, eth] = await rounds.take(round);
+    const [btc, eth] = await round.take();
     const first = [{ id: btc?.id ?? 0, price: '67000.123456789012345678', ageMs: 0 }];
-    expect(await rounds.commit(round, first)).toBe(1);
-    expect(await rounds.commit(round, [{ id: btc?.id ?? 0, price: '1', ageMs: 0 }])).toBe(0);
+    expect(await round.commit(first)).toBe(1);
+    expect(await round.commit([{ id: btc?.id ?? 0, price: '1', ageMs: 0 }])).toBe(0);
     expect(await symbols(round)).toEqual(['ETH-USDT']);
-    expect(await rounds.commit(round, [...first, { id: eth?.id ?? 0, price: '3000', ageMs: 0 }])).toBe(1);
+    expect(await round.commit([...first, { id: eth?.id ?? 0, price: '3000', ageMs: 0 }])).toBe(1);
     const { rates } = await snapshot();
     expect(rates.map((rate) => rate.price)).toEqual(['67000.123456789012345678', '3000']);
     expect(await history('raw')).toHaveLength(1);
@@ -63,11 +61,8 @@ describe('a round', () => {
     await track(ledger, 'binance ETH-USDT', { intervalSeconds: 86_400 });
     const slot = 10 - ((Date.now() / 1_000) % 10);
     const first = await claimRound(ledger, 'binance', { offsetSeconds: slot + 1 });
-    const due = await rounds.take(first);
-    await rounds.commit(
-      first,
-      due.map(({ id }) => ({ id, price: '1', ageMs: 0 })),
-    );
+    const due = await first.take();
+    await first.commit(due.map(({ id }) => ({ id, price: '1', ageMs: 0 })));
     const same = await claimRound(ledger, 'binance', { offsetSeconds: slot + 9 });
     expect(await symbols(same)).toEqual([]);
     // It comes 1.2 s after the beginning of the next slot, less than ten seconds after the last.
@@ -78,15 +73,17 @@ describe('a round', () => {
   it('is not written under a lease that is not current', async () => {
     await track(ledger, 'binance BTC-USDT');
     const round = await claimRound(ledger, 'binance');
-    const [pair] = await rounds.take(round);
+    const [pair] = await round.take();
     const item = { id: pair?.id ?? 0, price: '1', ageMs: 0 };
-    await expect(rounds.commit({ ...round, lease: round.lease + 1 }, [item])).rejects.toMatchObject({
+    await expect(
+      roundUnder(ledger.worker(), { id: round.id, lease: round.lease + 1 }).commit([item]),
+    ).rejects.toMatchObject({
       code: '55000',
     });
     await ledger.db.query('update jobs set lease_until = null where id = $1', [round.id]);
-    await expect(rounds.take(round)).rejects.toMatchObject({ code: '55000' });
-    await expect(rounds.commit(round, [item])).rejects.toMatchObject({ code: '55000' });
-    await expect(rounds.ban(round, 1_000)).rejects.toMatchObject({ code: '55000' });
+    await expect(round.take()).rejects.toMatchObject({ code: '55000' });
+    await expect(round.commit([item])).rejects.toMatchObject({ code: '55000' });
+    await expect(round.ban(1_000)).rejects.toMatchObject({ code: '55000' });
     expect((await snapshot()).rates[0]?.price).toBeNull();
   });
 
@@ -98,12 +95,13 @@ describe('a round', () => {
     const round = await claimRound(ledger, 'binance');
     const db = connectDatabase({ url: ledger.workerUrl, applicationName: 'stranger', logger: silentLogger });
     try {
+      const by = (secret: string) =>
+        roundUnder(new WorkerLedger(db, { secret, workerId: 'stranger', leaseSeconds: 30 }), round);
       for (const secret of ['elsewhere', 'echo-pool'])
-        await expect(new RoundLedger(db, secret).take(round)).rejects.toMatchObject({ code: '55000' });
-      await expect(new RoundLedger(db, 'wrong').take(round)).rejects.toMatchObject({ code: '28000' });
-      const mine = new RoundLedger(db, ledger.poolSecret);
+        await expect(by(secret).take()).rejects.toMatchObject({ code: '55000' });
+      await expect(by('wrong').take()).rejects.toMatchObject({ code: '28000' });
       const { rows } = await ledger.db.query("select id from trade_info where provider = 'coingecko'");
-      expect(await mine.commit(round, [{ id: rows[0].id, price: '1', ageMs: 0 }])).toBe(0);
+      expect(await by(ledger.poolSecret).commit([{ id: rows[0].id, price: '1', ageMs: 0 }])).toBe(0);
       await expect(db.query('select * from longshore.trade_info')).rejects.toMatchObject({ code: '42501' });
     } finally {
       await db.end();
@@ -114,8 +112,8 @@ describe('a round', () => {
     await track(ledger, 'binance BTC-USDT');
     for (const [n, item] of [{ price: '5', ageMs: 0 }, { error: 'PairUnknown' }].entries()) {
       const round = await claimRound(ledger, 'binance', { offsetSeconds: n * 10 });
-      const [pair] = await rounds.take(round);
-      await rounds.commit(round, [{ id: pair?.id ?? 0, ...item } as never]);
+      const [pair] = await round.take();
+      await round.commit([{ id: pair?.id ?? 0, ...item } as never]);
     }
     expect((await snapshot()).rates[0]).toMatchObject({ price: '5', error: 'PairUnknown' });
     expect(await symbols(await claimRound(ledger, 'binance', { offsetSeconds: 20 }))).toEqual([]);
@@ -126,8 +124,8 @@ describe('a round', () => {
     expect(rows[0].seconds).toBeLessThanOrEqual(20);
     await ledger.db.query("update current_rates set failures = 30, retry_at = now() - interval '1 second'");
     const round = await claimRound(ledger, 'binance', { offsetSeconds: 40 });
-    const [pair] = await rounds.take(round);
-    await rounds.commit(round, [{ id: pair?.id ?? 0, error: 'PairUnknown' }]);
+    const [pair] = await round.take();
+    await round.commit([{ id: pair?.id ?? 0, error: 'PairUnknown' }]);
     const late = await ledger.db.query(
       `select extract(epoch from retry_at - now())::integer as seconds, failures from current_rates`,
     );
@@ -140,9 +138,9 @@ describe('a round', () => {
   it('refuses a price that is none, whatever a worker lets through, and keeps nothing of the call', async () => {
     await track(ledger, 'binance BTC-USDT');
     const round = await claimRound(ledger, 'binance');
-    const [pair] = await rounds.take(round);
+    const [pair] = await round.take();
     for (const price of ['NaN', 'Infinity', '-1', '0', '1e30', 'x']) {
-      const commit = rounds.commit(round, [{ id: pair?.id ?? 0, price, ageMs: 0 }]);
+      const commit = round.commit([{ id: pair?.id ?? 0, price, ageMs: 0 }]);
       await expect(commit, price).rejects.toMatchObject({ code: expect.stringMatching(/^(23514|22P02)$/) });
     }
     expect((await snapshot()).rates[0]).toMatchObject({ price: null, error: null });
@@ -155,8 +153,8 @@ describe('the time of a price', () => {
     await track(ledger, 'binance BTC-USDT');
     const commit = async (price: string, ageMs: number, offsetSeconds: number) => {
       const round = await claimRound(ledger, 'binance', { offsetSeconds });
-      const [pair] = await rounds.take(round);
-      await rounds.commit(round, [{ id: pair?.id ?? 0, price, ageMs }]);
+      const [pair] = await round.take();
+      await round.commit([{ id: pair?.id ?? 0, price, ageMs }]);
       return (await snapshot()).rates[0];
     };
     const first = await commit('10', 60_000, 0);
@@ -176,8 +174,8 @@ describe('the history', () => {
     await track(ledger, 'binance BTC-USDT');
     for (const [n, price] of ['10', '30', '5', '20'].entries()) {
       const round = await claimRound(ledger, 'binance', { offsetSeconds: n * 10 });
-      const [pair] = await rounds.take(round);
-      await rounds.commit(round, [{ id: pair?.id ?? 0, price, ageMs: 0 }]);
+      const [pair] = await round.take();
+      await round.commit([{ id: pair?.id ?? 0, price, ageMs: 0 }]);
     }
     const day = await history('1d');
     const total = day?.reduce((sum, bar) => sum + bar.samples, 0);

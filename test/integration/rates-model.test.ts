@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { recoverLeases } from '../../src/ledger/admission.ts';
-import type { RoundLedger } from '../../src/ledger/round-ledger.ts';
+import type { WorkerLedger } from '../../src/ledger/worker-ledger.ts';
 import { createTestLedger, type TestLedger } from '../support/ledger.ts';
-import { claimRound, roundsOf, track } from '../support/rates.ts';
+import { type ClaimedRound, claimRound, roundUnder, track } from '../support/rates.ts';
 
 /** A random life of rounds: whatever is lost, repeated or late, each pair is kept once a round, and only under the lease. */
 type Step =
@@ -30,15 +30,14 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
 );
 
 interface Delivery {
-  id: string;
-  lease: number;
+  round: ClaimedRound;
   slot: number;
   live: boolean;
 }
 
 class RoundModel {
   readonly #ledger: TestLedger;
-  readonly #rounds: RoundLedger;
+  readonly #worker: WorkerLedger;
   readonly #provider = `p${Math.random().toString(36).slice(2, 10)}`;
   readonly #deliveries: Delivery[] = [];
   /** By pair: the slot that dealt with it last, and how many prices were kept. */
@@ -46,9 +45,9 @@ class RoundModel {
   #slot = 0;
   #price = 0;
 
-  constructor(ledger: TestLedger) {
+  constructor(ledger: TestLedger, worker: WorkerLedger) {
     this.#ledger = ledger;
-    this.#rounds = roundsOf(ledger);
+    this.#worker = worker;
   }
 
   async take(step: Step): Promise<void> {
@@ -71,8 +70,8 @@ class RoundModel {
 
   async #begin(): Promise<void> {
     const offsetSeconds = this.#slot * INTERVAL_SECONDS;
-    const { id, lease } = await claimRound(this.#ledger, this.#provider, { offsetSeconds });
-    this.#deliveries.push({ id, lease, slot: this.#slot, live: true });
+    const round = await claimRound(this.#ledger, this.#provider, { offsetSeconds, worker: this.#worker });
+    this.#deliveries.push({ round, slot: this.#slot, live: true });
     this.#slot += 1;
   }
 
@@ -80,22 +79,24 @@ class RoundModel {
   async #crash(delivery: Delivery): Promise<void> {
     if (!delivery.live) return;
     const { db } = this.#ledger;
-    await db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [delivery.id]);
+    const { id, lease } = delivery.round;
+    await db.query("update jobs set lease_until = now() - interval '1 second' where id = $1", [id]);
     await recoverLeases(db, { leaseSeconds: 30, maxInterruptions: 1_000, limit: 100 });
     delivery.live = false;
-    const [claimed] = await this.#ledger.worker().claim([{ id: delivery.id, lease: delivery.lease }]);
+    const [claimed] = await this.#worker.claim([{ id, lease }]);
     if (claimed === undefined || 'refused' in claimed) throw new Error('The round was not given again');
-    this.#deliveries.push({ ...delivery, lease: claimed.lease, live: true });
+    this.#deliveries.push({
+      ...delivery,
+      round: roundUnder(this.#worker, { id, lease: claimed.lease }),
+      live: true,
+    });
   }
 
   async #commit(delivery: Delivery, picks: number[]): Promise<void> {
     const pairs = this.#pairs.filter((_, n) => picks.includes(n));
     this.#price += 1;
     const price = `${this.#price}`;
-    const commit = this.#rounds.commit(
-      delivery,
-      pairs.map(({ id }) => ({ id, price, ageMs: 0 })),
-    );
+    const commit = delivery.round.commit(pairs.map(({ id }) => ({ id, price, ageMs: 0 })));
     if (!delivery.live) {
       await expect(commit).rejects.toMatchObject({ code: '55000' });
       return;
@@ -104,7 +105,7 @@ class RoundModel {
     expect(await commit).toBe(due.length);
     for (const pair of due) Object.assign(pair, { slot: delivery.slot, kept: pair.kept + 1, price });
     const left = this.#pairs.filter((pair) => pair.slot < delivery.slot).map(({ id }) => id);
-    expect((await this.#rounds.take(delivery)).map(({ id }) => id)).toEqual(left);
+    expect((await delivery.round.take()).map(({ id }) => id)).toEqual(left);
   }
 
   /** The ledger holds what the model believes: each price that was kept once in the history, and in each roll-up. */
@@ -124,8 +125,10 @@ class RoundModel {
 }
 
 let ledger: TestLedger;
+let worker: WorkerLedger;
 beforeAll(async () => {
   ledger = await createTestLedger(['exchange-rate']);
+  worker = ledger.worker();
 });
 afterAll(() => ledger?.close());
 
@@ -133,7 +136,7 @@ it('keeps each pair once a round, whatever becomes of its deliveries', { timeout
   const seed = Number(process.env.LONGSHORE_TEST_SEED ?? Date.now());
   await fc.assert(
     fc.asyncProperty(fc.array(stepArbitrary, { minLength: 10, maxLength: 40 }), async (steps) => {
-      const model = new RoundModel(ledger);
+      const model = new RoundModel(ledger, worker);
       await model.take({ do: 'add' });
       await model.take({ do: 'add' });
       await model.take({ do: 'begin' });

@@ -16,7 +16,7 @@ import { Embedded } from '../support/embedded.ts';
 import { type FakeBinance, startFakeBinance } from '../support/fake-binance.ts';
 import { type FakeCoinGecko, startFakeCoinGecko } from '../support/fake-coingecko.ts';
 import { createTestLedger, newJob, settle, type TestLedger } from '../support/ledger.ts';
-import { roundsOf, track } from '../support/rates.ts';
+import { track } from '../support/rates.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** Rounds from the table to the price: schedules, queue, workers and stand-ins for the providers. */
@@ -61,7 +61,7 @@ async function start(workers: number, limits = { perMinute: 6_000, perMonth: 0 }
       coingecko: { baseUrl: coingecko.url, limits: { perMinute: 6_000, perMonth: 0 } },
     },
   };
-  const registrations = [createExchangeRateHandler(roundsOf(ledger), settings)];
+  const registrations = [createExchangeRateHandler(settings)];
   embedded = new Embedded({ ledger, registrations });
   embedded.startController();
   for (let n = 0; n < workers; n += 1) await embedded.startWorker();

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Database } from '../../src/ledger/database.ts';
-import { RoundLedger } from '../../src/ledger/round-ledger.ts';
 import type { PeriodicService } from '../../src/lifecycle/service.ts';
 import { createShippedHandlers } from '../../src/types/handlers.ts';
 import { SHIPPED_TYPES } from '../../src/types/registry.ts';
@@ -48,10 +47,9 @@ export class PageWorld {
       etherscan: { baseUrl: etherscan.url, apiKey: 'test', perSecond: 100 },
       order: ['etherscan'] as const,
     };
-    const rounds = new RoundLedger(ledger.db, ledger.poolSecret);
     const embedded = new Embedded({
       ledger,
-      registrations: createShippedHandlers({ rounds }, { contractSource }),
+      registrations: createShippedHandlers({ contractSource }),
       services: options.services?.(ledger.db) ?? [],
     });
     embedded.startController();

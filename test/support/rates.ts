@@ -1,9 +1,9 @@
 import { uuidv7 } from '../../src/core/ids.ts';
 import { acceptJobs } from '../../src/ledger/accept.ts';
 import { admitJobs } from '../../src/ledger/admission.ts';
-import { RoundLedger } from '../../src/ledger/round-ledger.ts';
 import { putTradeInfo, type TradeInfo } from '../../src/ledger/trade-info.ts';
 import type { WorkerLedger } from '../../src/ledger/worker-ledger.ts';
+import { createRound, type Round } from '../../src/types/exchange-rate/round.ts';
 import { newJob, type TestLedger } from './ledger.ts';
 
 /** Tracks `provider BASE-QUOTE`, with what the test says instead of the usual. */
@@ -19,17 +19,16 @@ export async function track(
 }
 
 /** A round whose job a worker has claimed. */
-export interface ClaimedRound {
+export interface ClaimedRound extends Round {
   id: string;
   lease: number;
-  worker: WorkerLedger;
 }
 
 /** Makes the job of a round, accepted so many seconds from now, and claims it. */
 export async function claimRound(
   ledger: TestLedger,
   provider: string,
-  { offsetSeconds = 0 }: { offsetSeconds?: number } = {},
+  { offsetSeconds = 0, worker = ledger.worker() }: { offsetSeconds?: number; worker?: WorkerLedger } = {},
 ): Promise<ClaimedRound> {
   const job = newJob({ id: uuidv7(), type: 'exchange-rate', input: { provider } });
   await acceptJobs(ledger.db, [job]);
@@ -40,13 +39,13 @@ export async function claimRound(
   await admitJobs(ledger.db, [{ namespace: 'default', type: 'exchange-rate', count: 100 }], {
     dispatch: true,
   });
-  const worker = ledger.worker();
   const [claimed] = await worker.claim([{ id: job.id, lease: 0 }]);
   if (claimed === undefined || 'refused' in claimed)
     throw new Error(`The round was refused: ${JSON.stringify(claimed)}`);
-  return { id: job.id, lease: claimed.lease, worker };
+  return roundUnder(worker, { id: job.id, lease: claimed.lease });
 }
 
-export function roundsOf(ledger: TestLedger): RoundLedger {
-  return new RoundLedger(ledger.db, ledger.poolSecret);
+/** The round as its handler has it, when this worker carries it out under this lease. */
+export function roundUnder(worker: WorkerLedger, job: { id: string; lease: number }): ClaimedRound {
+  return { ...job, ...createRound({ procedure: (name, payload) => worker.call(name, job, payload) }) };
 }

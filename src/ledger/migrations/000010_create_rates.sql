@@ -148,25 +148,25 @@ create function is_due(p_round timestamptz, p_last timestamptz, p_seconds intege
   select p_last is null or floor(extract(epoch from p_round) / p_seconds) > floor(extract(epoch from p_last) / p_seconds)
 $$;
 
--- The pairs that a round has to ask its provider for: those that are due and were not dealt with in it.
-create function take_round(p_secret text, p_job uuid, p_lease bigint)
-returns table (id bigint, base text, quote text, symbol text)
+-- The pairs that a round has to ask its provider for: those that are due and were not dealt with in it. Answers
+-- [{id, base, quote, symbol}].
+create function take_round(p_secret text, p_job uuid, p_lease bigint, p_payload jsonb) returns jsonb
 language plpgsql security definer set search_path = longshore, pg_temp as $$
 #variable_conflict use_column
 begin
-  return query
+  return coalesce((select jsonb_agg(jsonb_build_object('id', d.id, 'base', d.base, 'quote', d.quote, 'symbol', d.provider_symbol) order by d.id) from (
     select t.id, t.base, t.quote, t.provider_symbol
     from require_round(p_secret, p_job, p_lease) r
     join trade_info t on t.namespace = r.namespace and t.provider = r.provider and t.enabled
     left join current_rates c on c.trade_id = t.id
     where is_due(r.round_at, c.round_at, t.interval_seconds) and (c.retry_at is null or c.retry_at <= clock_timestamp())
-    order by t.id limit 10000;
+    order by t.id limit 10000) d), '[]');
 end
 $$;
 
--- Keeps what a provider said, each pair once a round, however often it is handed in. Items: [{id, price, ageMs}] or [{id, error}].
+-- Keeps what a provider said, each pair once a round, however often it is handed in. The payload: [{id, price, ageMs}] or [{id, error}].
 -- The time of a price is the database's clock less its age: clocks of workers do not count. Answers how many were kept.
-create function commit_round(p_secret text, p_job uuid, p_lease bigint, p_items jsonb) returns integer
+create function commit_round(p_secret text, p_job uuid, p_lease bigint, p_payload jsonb) returns jsonb
 language plpgsql security definer set search_path = longshore, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -176,13 +176,13 @@ declare
 begin
   select * into v_round from require_round(p_secret, p_job, p_lease);
   -- Two rounds of one provider take their turn; the statement after this one sees what the earlier wrote.
-  perform from trade_info t where t.id in (select (i->>'id')::bigint from jsonb_array_elements(p_items) i)
+  perform from trade_info t where t.id in (select (i->>'id')::bigint from jsonb_array_elements(p_payload) i)
     and t.namespace = v_round.namespace and t.provider = v_round.provider order by t.id for no key update;
   v_now := clock_timestamp();
   with item as materialized (
     select t.id, t.interval_seconds, i.price, i.error, c.at as last_at,
       v_now - make_interval(secs => least(greatest(coalesce(i."ageMs", 0), 0), 315360000000) / 1000) as at
-    from jsonb_to_recordset(p_items) as i(id bigint, price numeric, "ageMs" double precision, error text)
+    from jsonb_to_recordset(p_payload) as i(id bigint, price numeric, "ageMs" double precision, error text)
     join trade_info t on t.id = i.id and t.namespace = v_round.namespace and t.provider = v_round.provider
     left join current_rates c on c.trade_id = t.id
     where is_due(v_round.round_at, c.round_at, t.interval_seconds)
@@ -213,7 +213,7 @@ begin
   )
   select count(*) into v_count from kept;
   if v_count > 0 then perform touch_rates(array[v_round.namespace]); end if;
-  return v_count;
+  return to_jsonb(v_count);
 end
 $$;
 
@@ -274,20 +274,21 @@ language sql security definer set search_path = longshore, pg_temp as $$
 $$;
 
 -- A provider has banned our address: longer than pause_budget allows anybody, so only a live round may say so, and of its own
--- provider. Four days at most.
-create function ban_round_provider(p_secret text, p_job uuid, p_lease bigint, p_ms double precision) returns void
+-- provider. The payload: milliseconds, four days at most.
+create function ban_round_provider(p_secret text, p_job uuid, p_lease bigint, p_payload jsonb) returns jsonb
 language plpgsql security definer set search_path = longshore, pg_temp as $$
 declare
-  v_until timestamptz := clock_timestamp() + make_interval(secs => least(greatest(p_ms, 0), 345600000) / 1000);
+  v_until timestamptz := clock_timestamp() + make_interval(secs => least(greatest(p_payload::double precision, 0), 345600000) / 1000);
 begin
   insert into budgets as b (name, banned_until) select r.provider, v_until from require_round(p_secret, p_job, p_lease) r
   on conflict (name) do update set banned_until = greatest(b.banned_until, excluded.banned_until);
+  return null;
 end
 $$;
 
 grant execute on function
   spend_budget(text, text, double precision, integer, integer, integer, integer),
-  take_round(text, uuid, bigint),
+  take_round(text, uuid, bigint, jsonb),
   commit_round(text, uuid, bigint, jsonb),
-  ban_round_provider(text, uuid, bigint, double precision)
+  ban_round_provider(text, uuid, bigint, jsonb)
 to longshore_worker;

@@ -8,7 +8,8 @@ import { type FakeCoinGecko, startFakeCoinGecko } from '../../../test/support/fa
 import type { Failure } from '../../../test/support/fake-provider.ts';
 import { runHandler, type TestContextOptions } from '../../../test/support/handler-context.ts';
 import { listProviders, loadProvider } from './provider-folder.ts';
-import { createExchangeRateHandler, type ExchangeRateSettings, type Rounds } from './run.ts';
+import type { DuePair, RoundItem } from './round.ts';
+import { createExchangeRateHandler, type ExchangeRateSettings } from './run.ts';
 import type { ExchangeRateResult } from './type.ts';
 
 let binance: FakeBinance;
@@ -37,23 +38,34 @@ async function round(
     const [base = '', quote = ''] = pair.split('-');
     return { id, base, quote, symbol };
   });
-  const rounds: Rounds = {
-    take: async () => due,
-    commit: async (_job, items) => {
-      kept.push(...items.map(({ id, ...item }) => ({ pair: pairs[id] ?? '', ...pick(item) })));
-      return items.length;
-    },
-    ban: async (_job, forMs) => void bans.push(forMs),
-  };
+  const procedure = ledgerWith(due, {
+    commit: (items) =>
+      kept.push(...items.map(({ id, ...item }) => ({ pair: pairs[id] ?? '', ...pick(item) }))),
+    ban: (forMs) => bans.push(forMs),
+  });
   const settings = {
     timeoutMs: 400,
     maxAnswerBytes: 100_000,
     ...options.settings,
     providers: { binance: { baseUrl: binance.url }, coingecko: { baseUrl: coingecko.url } },
   };
-  const handler = createExchangeRateHandler(rounds, settings);
-  const run = runHandler<ExchangeRateResult>(handler, { provider }, options);
+  const handler = createExchangeRateHandler(settings);
+  const run = runHandler<ExchangeRateResult>(handler, { provider }, { procedure, ...options });
   return { run, kept, bans };
+}
+
+/** Stands for the functions of the ledger that a round calls. */
+function ledgerWith(
+  due: DuePair[],
+  told: { commit(items: RoundItem[]): void; ban(forMs: number): void },
+): NonNullable<TestContextOptions['procedure']> {
+  return (name, payload) => {
+    if (name === 'take_round') return due;
+    if (name === 'ban_round_provider') return told.ban(payload as number);
+    if (name !== 'commit_round') throw new Error(`A round does not call ${name}`);
+    told.commit(payload as RoundItem[]);
+    return (payload as RoundItem[]).length;
+  };
 }
 
 function pick({
@@ -143,15 +155,12 @@ describe('the limit of Binance', () => {
   it('lets it alone until the minute is over when others behind our address have nearly spent it', async () => {
     const settings = { providers: { binance: { limits: { perMinute: 4, perMonth: 0 } } } };
     const pauses: { name: string; forMs: number }[] = [];
-    const handler = createExchangeRateHandler(
-      {
-        take: async () => [{ id: 1, base: 'BTC', quote: 'USDT', symbol: null }],
-        commit: async () => 1,
-        ban: async () => {},
-      },
-      { providers: { binance: { baseUrl: binance.url, ...settings.providers.binance } } },
-    );
-    await runHandler(handler, { provider: 'binance' }, { pauses });
+    const handler = createExchangeRateHandler({
+      providers: { binance: { baseUrl: binance.url, ...settings.providers.binance } },
+    });
+    const due = [{ id: 1, base: 'BTC', quote: 'USDT', symbol: null }];
+    const procedure = ledgerWith(due, { commit: () => {}, ban: () => {} });
+    await runHandler(handler, { provider: 'binance' }, { pauses, procedure });
     expect(pauses).toHaveLength(1);
     expect(pauses[0]?.forMs).toBeGreaterThan(0);
     expect(pauses[0]?.forMs).toBeLessThanOrEqual(60_000);
