@@ -95,6 +95,11 @@ export class FakeTelegram {
     this.#failures.set(method, [...(this.#failures.get(method) ?? []), ...failures]);
   }
 
+  /** Nothing goes wrong any more with a method. */
+  recover(method: string): void {
+    this.#failures.delete(method);
+  }
+
   callsOf(method: string): TelegramCall[] {
     return this.calls.filter((call) => call.method === method);
   }
