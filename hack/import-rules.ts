@@ -39,6 +39,7 @@ const PACKAGE_HOMES: Record<string, RegExp> = {
   'csv-parse': /^src\/api\//,
   'csv-stringify': /^src\/(api|cli)\//,
   sharp: /^src\/types\/[^/]+\/run\.ts$/,
+  grammy: /^src\/bot\//,
   commander: /^src\/cli\//,
   '@grpc/grpc-js': /^src\/scaler\//,
   '@grpc/proto-loader': /^src\/scaler\//,
@@ -97,7 +98,7 @@ const FILE_RULES: readonly Rule[] = [
 /** What no file of these folders may reach, over however many imports: it would load decoders into every API process. */
 const UNREACHABLE: readonly { folders: readonly string[]; target: RegExp; rule: string }[] = [
   {
-    folders: ['api', 'controller'],
+    folders: ['api', 'controller', 'bot'],
     target: /^src\/types\/[^/]+\/run\.ts$/,
     rule: 'only workers load handlers',
   },

@@ -1,8 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
+import { type RateLimit, TokenBucket } from '../core/token-bucket.ts';
 import { type ApiKey, type ApiKeyScope, parseApiKey } from '../ledger/api-keys.ts';
 import { isUnavailable } from '../ledger/database.ts';
-import { type RateLimit, TokenBucket } from './token-bucket.ts';
 
 /** Who asks: one namespace, with what may be done in it. */
 export interface Principal {

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { findUnsafeJson, toPointer } from '../core/json-safety.ts';
+import { TokenBucket } from '../core/token-bucket.ts';
 import { contentDisposition, parseRange } from './content.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { problemType } from './problem.ts';
-import { TokenBucket } from './token-bucket.ts';
 
 it.each([
   ['{"a":[1,"\\u0000"]}', '/a/1'],

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { JobType } from '../core/job-type.ts';
 import type { Logger } from '../core/logger.ts';
 import { RateReader } from '../core/rates/rate-reader.ts';
+import type { RateLimit } from '../core/token-bucket.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
 import { JobAcceptor } from '../ledger/accept.ts';
@@ -24,7 +25,6 @@ import { JobReader } from './job-reader.ts';
 import { closeServer, listen } from './server.ts';
 import { toStoredType } from './shipped-types.ts';
 import { type ReadingSettings, startReadings } from './start-readings.ts';
-import type { RateLimit } from './token-bucket.ts';
 
 export interface ApiOptions {
   host: string;

@@ -35,6 +35,14 @@ export function addProcessCommands(program: Command): void {
       const { createShippedHandlers } = await import('../types/handlers.ts');
       await runWorker(config, (settings) => createShippedHandlers(handlerSettings(settings)));
     });
+  program
+    .command('bot')
+    .description('run the Telegram bot for exchange rates')
+    .action(async () => {
+      const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL', 'LONGSHORE_BOT_TOKEN']);
+      const { runBot } = await import('../bot/main.ts');
+      await runBot(config);
+    });
   addMigrateCommand(program);
 }
 

@@ -131,3 +131,13 @@ test('the committed reference is the generated one', () => {
     renderReference(),
   );
 });
+
+test("the bot's webhook needs a secret, and its token is never shown", () => {
+  const webhook = { LONGSHORE_BOT_WEBHOOK_URL: 'https://bot.example/telegram' };
+  expect(mistakesOf(webhook)).toEqual([expect.stringContaining('LONGSHORE_BOT_WEBHOOK_SECRET')]);
+  expect(mistakesOf({ ...webhook, LONGSHORE_BOT_WEBHOOK_SECRET: 'sixteen-letters-' })).toEqual([]);
+  expect(mistakesOf({ LONGSHORE_BOT_WEBHOOK_URL: 'http://bot.example/' })).toHaveLength(1);
+  const [mistake] = mistakesOf({ LONGSHORE_BOT_TOKEN: '123:short-secret' });
+  expect(mistake).toContain('LONGSHORE_BOT_TOKEN');
+  expect(mistake).not.toContain('short-secret');
+});

@@ -113,7 +113,7 @@ function unknown(env: Environment, all: Variable[]): string[] {
 }
 
 /** Values that are fine alone and wrong together. */
-function contradictions({ worker, controller, scaler }: Config): string[] {
+function contradictions({ worker, controller, scaler, bot }: Config): string[] {
   const mistakes: string[] = [];
   if ((scaler.tlsCertFile === '') !== (scaler.tlsKeyFile === '')) {
     mistakes.push(
@@ -122,6 +122,9 @@ function contradictions({ worker, controller, scaler }: Config): string[] {
   }
   if (scaler.tlsCaFile !== '' && scaler.tlsCertFile === '') {
     mistakes.push('LONGSHORE_SCALER_TLS_CA_FILE: is not allowed without LONGSHORE_SCALER_TLS_CERT_FILE');
+  }
+  if (bot.webhookUrl !== '' && bot.webhookSecret === '') {
+    mistakes.push('LONGSHORE_BOT_WEBHOOK_URL: is not allowed without LONGSHORE_BOT_WEBHOOK_SECRET');
   }
   if (worker.renewSeconds * 2 > worker.leaseSeconds) {
     mistakes.push(

@@ -1,3 +1,4 @@
+import { bot } from './bot.ts';
 import { pools } from './pools.ts';
 import { api, controller, health, worker } from './processes.ts';
 import { readings } from './readings.ts';
@@ -18,6 +19,7 @@ export const groups = {
   scaler,
   webhooks,
   providers,
+  bot,
   log,
   retention,
 } as const;

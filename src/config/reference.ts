@@ -13,6 +13,7 @@ const TITLES: Record<Variable['group'], string> = {
   scaler: 'Scaler',
   webhooks: 'Webhooks',
   providers: 'Providers',
+  bot: 'Telegram bot',
   log: 'Log',
   retention: 'Retention',
 };

@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import type { Logger } from '../core/logger.ts';
 import { isUnavailable, type Queryable } from './database.ts';
@@ -31,6 +30,8 @@ export async function migrate(
   logger: Logger,
   options: { partitions?: boolean } = {},
 ): Promise<string[]> {
+  // Every process has this file for the sake of the schema's version; only this function is worth the library's memory.
+  const { runner } = await import('node-pg-migrate');
   const client = new pg.Client({ connectionString: url, application_name: 'longshore-migrate' });
   await client.connect();
   try {

@@ -14,6 +14,7 @@ const everything = (watchNamespace: string) => ({
   imagePullSecrets: [{ name: 'registry' }],
   config: { LONGSHORE_WINDOW: 500 },
   envFrom: [{ secretRef: { name: 'more' } }],
+  bot: { enabled: true, existingSecret: 'telegram', webhookUrl: 'https://bot.example.org/telegram' },
   api: {
     autoscaling: { enabled: true },
     service: { type: 'NodePort' },

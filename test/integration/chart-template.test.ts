@@ -131,6 +131,41 @@ describe('the scaler', () => {
   });
 });
 
+describe('the bot', () => {
+  const bot = { enabled: true, existingSecret: 'telegram' };
+
+  test('is off, needs a Secret, and polls as one process', async () => {
+    expect((await renderChart()).of('Deployment').map(({ metadata }) => metadata.name)).not.toContain(
+      'longshore-bot',
+    );
+    await expect(renderChart({ ...TRIAL, bot: { enabled: true } })).rejects.toThrow('bot.existingSecret');
+    const chart = await renderChart({ ...TRIAL, bot });
+    const workload = chart.get('Deployment', 'longshore-bot');
+    expect(workload.spec).toMatchObject({ replicas: 1, strategy: { type: 'Recreate' } });
+    const env = envOf(containerOf(workload));
+    expect(containerOf(workload).args).toEqual(['bot']);
+    expect(env.get('LONGSHORE_BOT_TOKEN')?.valueFrom.secretKeyRef).toEqual({
+      name: 'telegram',
+      key: 'token',
+    });
+    expect(env.has('LONGSHORE_BOT_WEBHOOK_URL')).toBe(false);
+    const { spec } = chart.get('NetworkPolicy', 'longshore-postgresql');
+    expect(JSON.stringify(only(spec.ingress).from)).toContain('"bot"');
+  });
+
+  test('is reached by its Service with a webhook', async () => {
+    const webhookUrl = 'https://bot.example.org/telegram';
+    const chart = await renderChart({ ...TRIAL, bot: { ...bot, webhookUrl } });
+    const env = envOf(containerOf(chart.get('Deployment', 'longshore-bot')));
+    expect(env.get('LONGSHORE_BOT_WEBHOOK_URL')).toMatchObject({ value: webhookUrl });
+    expect(env.get('LONGSHORE_BOT_WEBHOOK_SECRET')?.valueFrom.secretKeyRef).toEqual({
+      name: 'telegram',
+      key: 'webhook-secret',
+    });
+    expect(chart.of('Service').map(({ metadata }) => metadata.name)).toContain('longshore-bot');
+  });
+});
+
 describe('migrations', () => {
   test('a Job named by the version of the schema, and no hook', async () => {
     const job = only((await renderChart()).of('Job').filter(({ metadata }) => !metadata.annotations));

@@ -43,3 +43,8 @@ export function ratio(above: readonly string[], below: readonly string[]): strin
 export function compareDecimals(a: string, b: string): number {
   return new Exact(a).comparedTo(b);
 }
+
+/** As it would be read out: at most so many significant digits. */
+export function roundTo(digits: number, price: string): string {
+  return new Exact(price).toSignificantDigits(digits).toFixed();
+}

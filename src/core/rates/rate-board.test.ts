@@ -28,6 +28,7 @@ describe('a direct quote', () => {
       atMs: NOW - 4_000,
       ageMs: 4_000,
       stale: false,
+      freshUntilMs: NOW + 26_000,
       provider: 'binance',
       via: null,
       legs: [expect.objectContaining({ provider: 'binance', price: '67000.010', stale: false })],

@@ -165,6 +165,7 @@ function toRate(
     atMs,
     ageMs: Math.max(0, nowMs - atMs),
     stale: legs.some((leg) => leg.stale),
+    freshUntilMs: Math.min(...way.map(({ rate }) => rate.atMs + staleAfterMs(rate.intervalSeconds))),
     provider: providers.size === 1 ? (legs[0]?.provider ?? null) : null,
     via,
     legs,

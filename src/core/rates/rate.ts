@@ -44,6 +44,8 @@ export interface Rate {
   ageMs: number;
   /** Whether a leg is older than it may be: never to be shown as fresh. */
   stale: boolean;
+  /** When that will be, or was, unless a newer price comes. */
+  freshUntilMs: number;
   /** The one provider of all legs, or null when they have several. */
   provider: string | null;
   /** The asset between the two of a cross rate, else null. */

@@ -1,0 +1,58 @@
+import type { Clock } from '../core/clock.ts';
+import type { RateReader } from '../core/rates/rate-reader.ts';
+import type { Database } from '../ledger/database.ts';
+import { type JudgedPrice, judgeThresholds, queueReports } from '../ledger/subscriptions.ts';
+import type { Pair } from './parse.ts';
+import { toPrice } from './wording.ts';
+
+export interface AlertsOptions {
+  db: Database;
+  rates: RateReader;
+  namespace: string;
+  clock: Clock;
+  /** There is something to send. */
+  onQueued(): void;
+}
+
+/** Reports of one transaction. */
+const REPORTS = 500;
+
+/** Judges subscriptions by the newest rates, and puts what has to be said into the outbox. */
+export class Alerts {
+  readonly #options: AlertsOptions;
+  #judged = 0;
+
+  constructor(options: AlertsOptions) {
+    this.#options = options;
+  }
+
+  async runOnce(signal: AbortSignal): Promise<{ alerts: number; reports: number }> {
+    const { db, rates, namespace, clock, onQueued } = this.#options;
+    const board = await rates.board(namespace);
+    const find = (pair: Pair) => board.find(pair, clock.now());
+    let alerts = 0;
+    if (board.version > this.#judged) {
+      // A stale price says nothing of where the market is.
+      const fresh = (pair: Pair): JudgedPrice | null => {
+        const rate = find(pair);
+        return rate === null || rate.stale ? null : toPrice(rate);
+      };
+      alerts = (await judgeThresholds(db, { namespace, version: board.version }, fresh)) ?? 0;
+      this.#judged = board.version;
+    }
+    let reports = 0;
+    for (let queued = REPORTS; queued === REPORTS && !signal.aborted; reports += queued) {
+      queued = await queueReports(
+        db,
+        namespace,
+        (pair) => {
+          const rate = find(pair);
+          return rate === null ? null : toPrice(rate);
+        },
+        REPORTS,
+      );
+    }
+    if (alerts + reports > 0) onQueued();
+    return { alerts, reports };
+  }
+}
