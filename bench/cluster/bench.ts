@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterReader } from '../../hack/cluster/cluster-reader.ts';
 import type { Installation } from '../../hack/cluster/installation.ts';
 import { JobsApi, type ListedJob } from '../../hack/cluster/job-listing.ts';
+import { DEPLOYMENT, POD } from '../../src/core/pool-manifests/resources.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import { readManifests } from '../../test/e2e/support/kubectl.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { ROOT } from '../support.ts';
-import { DEPLOYMENT, POD, type PodObject, type Workload } from './objects.ts';
+import type { PodObject, Workload } from './objects.ts';
 
 /** One line of the result. */
 export interface Row {

@@ -1,16 +1,12 @@
 import type { KubeObject, ResourceType } from '../../src/kube/resource-type.ts';
 
-const namespaced = (group: string, version: string, plural: string, kind: string): ResourceType => ({
-  group,
-  version,
-  plural,
-  kind,
+export const JOB: ResourceType = {
+  group: 'batch',
+  version: 'v1',
+  plural: 'jobs',
+  kind: 'Job',
   namespaced: true,
-});
-
-export const DEPLOYMENT = namespaced('apps', 'v1', 'deployments', 'Deployment');
-export const POD = namespaced('', 'v1', 'pods', 'Pod');
-export const JOB = namespaced('batch', 'v1', 'jobs', 'Job');
+};
 
 export interface Workload extends KubeObject {
   spec: { replicas?: number };

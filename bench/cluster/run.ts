@@ -12,6 +12,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { type Installation, install } from '../../hack/cluster/installation.ts';
+import { findK6 } from '../../hack/k6.ts';
 import { createTable } from '../../src/cli/table.ts';
 import { ROOT } from '../support.ts';
 import { Bench, type Measurement, type Row } from './bench.ts';
@@ -68,6 +69,8 @@ async function main(chosen: readonly Measurement[]): Promise<number> {
   let installed: Installation | undefined;
   const outcomes: Outcome[] = [];
   try {
+    // Where it has to be built that must not happen while something is measured.
+    await findK6();
     installed = await install({
       name: 'bench',
       // A key of people is limited to what people need.

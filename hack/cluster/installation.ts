@@ -9,27 +9,37 @@ const ROOT = join(import.meta.dirname, '../..');
 /** One of those that kind-config.yaml maps to 127.0.0.1. */
 const NODE_PORT = 30_080;
 
+/** What there is before Longshore itself. */
+export interface Site {
+  /** In the namespace of the jobs. */
+  kubectl: Kubectl;
+  /** In the namespace of the release. */
+  system: Kubectl;
+  image: string;
+}
+
 export interface InstallOptions {
   /** Of the release. Its namespace is `longshore-<name>`, that of the jobs `longshore-<name>-jobs`. */
   name: string;
   /** Values of the chart beside those of hack/cluster/values-*.yaml. */
   values?: Readonly<Record<string, string | number>>;
+  /** Of the API; one of those that kind-config.yaml maps to 127.0.0.1. Defaults to 30080. */
+  nodePort?: number;
+  /** Takes away what an earlier run left and installs as a newcomer would, all or nothing. Else that is upgraded. */
+  fresh?: boolean;
+  /** Makes what the release needs to find. */
+  prepare?(site: Site): Promise<void>;
   /** Told what is being done; each may take minutes. */
   onStep?(what: string): void;
 }
 
-/** A Longshore of one's own in a cluster, for a demo or a measurement. */
-export interface Installation {
+/** A Longshore of one's own in a cluster, for a demo, a measurement or tests. */
+export interface Installation extends Site {
   target: Target;
-  /** In the namespace of the jobs. */
-  kubectl: Kubectl;
-  /** In the namespace of the release. */
-  system: Kubectl;
   /** Of the API, from this machine. */
   url: string;
   /** An API key of the jobs' namespace with all scopes. */
   token: string;
-  image: string;
   /** examples/custom-worker on top of it: the type `greet`. */
   customImage: string;
   /** Of the names of the release's objects. */
@@ -42,8 +52,8 @@ export interface Installation {
 
 /**
  * Builds the images and installs the chart into namespaces of its own, with the bundled databases and no pools, in the
- * local cluster, which is started, or in the one that CONTEXT names. What an earlier run left is upgraded. Throws where
- * another Longshore serves the cluster: it would take the jobs.
+ * local cluster, which is started, or in the one that CONTEXT names. Throws where another Longshore serves the cluster:
+ * it would take the jobs.
  */
 export async function install(options: InstallOptions): Promise<Installation> {
   const step = options.onStep ?? (() => {});
@@ -59,16 +69,22 @@ export async function install(options: InstallOptions): Promise<Installation> {
   const customImage = provideCustomImage(target, reference, join(ROOT, 'examples/custom-worker'));
   const helm = await findHelm();
   const remove = () => removeAll(target, helm, options.name);
+  if (options.fresh === true) {
+    step('Taking away what an earlier run left');
+    remove();
+    // The volumes that this released are offered again.
+    findTarget();
+  }
   try {
     step('Installing Longshore');
+    const site = { system, kubectl: system.in(namespace), image: reference };
     await makeNamespaces(system, [systemNamespace, namespace]);
+    await options.prepare?.(site);
     deploy(target, helm, image, options);
     const token = await createKey(system, options.name, namespace);
     return {
-      ...{ target, system, token, customImage, namespace, systemNamespace, remove },
-      kubectl: system.in(namespace),
-      url: process.env.API_URL ?? `http://127.0.0.1:${NODE_PORT}`,
-      image: reference,
+      ...{ ...site, target, token, customImage, namespace, systemNamespace, remove },
+      url: process.env.API_URL ?? `http://127.0.0.1:${options.nodePort ?? NODE_PORT}`,
       prefix: prefixOf(options.name),
     };
   } catch (error) {
@@ -105,7 +121,7 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
   const values = {
     'image.repository': image.repository,
     'image.tag': image.tag,
-    'api.service.nodePort': NODE_PORT,
+    'api.service.nodePort': options.nodePort ?? NODE_PORT,
     'defaultPools.enabled': 'false',
     ...options.values,
   };
@@ -114,8 +130,9 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
   // A run that was killed may have left a release that Helm takes for one under way, and refuses to touch.
   if (!tries('status', options.name, '--output', 'json').includes('"status":"deployed"'))
     run('uninstall', options.name, '--ignore-not-found', '--wait', '--timeout', '3m');
+  const how = options.fresh === true ? ['install', '--atomic'] : ['upgrade', '--install'];
   run(
-    ...['upgrade', '--install', options.name, join(ROOT, 'charts/longshore'), '--wait', '--timeout', '5m'],
+    ...[...how, options.name, join(ROOT, 'charts/longshore'), '--wait', '--timeout', '5m'],
     ...files.flatMap((file) => ['--values', join(import.meta.dirname, file)]),
     ...Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
   );

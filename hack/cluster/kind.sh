@@ -51,4 +51,6 @@ kind_load() {
 
 kind_crash() { docker exec "$kind_name-control-plane" pkill -9 -x "$1"; }
 
+kind_is_up() { docker ps --quiet --filter "label=io.x-k8s.kind.cluster=$kind_name" | grep -q .; }
+
 kind_status() { docker ps --filter "label=io.x-k8s.kind.cluster=$kind_name"; }

@@ -15,9 +15,10 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { readManifests } from '../../test/e2e/support/kubectl.ts';
-import { PROVIDER_FILES, providerManifests } from '../../test/e2e/support/provider-pod.ts';
+import { PROVIDER_POD, providerManifests, providerUrl } from '../../test/e2e/support/provider-pod.ts';
 import { type Installation, install } from '../cluster/installation.ts';
 import { JobsApi } from '../cluster/job-listing.ts';
+import { findK6 } from '../k6.ts';
 import { type K6Summary, runK6 } from '../k6-run.ts';
 import { renderChart } from './chart.ts';
 import { LiveView } from './live-view.ts';
@@ -41,10 +42,11 @@ const say = (line: string) => console.log(line);
 let installed: Installation | undefined;
 try {
   if (!(LOAD_SECONDS >= 20)) throw new Error('DEMO_SECONDS must be a number of at least 20');
+  await findK6();
   installed = await install({
     name: 'demo',
     values: {
-      'config.LONGSHORE_ETHERSCAN_URL': 'http://etherscan.longshore-demo-jobs.svc:8080/v2/api',
+      'config.LONGSHORE_ETHERSCAN_URL': `${providerUrl('longshore-demo-jobs', 'etherscan')}/v2/api`,
       'config.LONGSHORE_ETHERSCAN_CALLS_PER_SECOND': PROVIDER_RATE,
     },
     onStep: say,
@@ -79,13 +81,12 @@ async function demo(here: Installation): Promise<number> {
 /** Pools, and the stand-in for a provider, in place and at rest. */
 async function raise({ kubectl, image }: Installation, pools: readonly DemoPool[]): Promise<void> {
   say('Making the pools');
-  const files = PROVIDER_FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]);
   const apiVersion = 'longshore.dev/v1alpha1';
   await kubectl.apply(
-    ...providerManifests(image, Object.fromEntries(files)),
+    ...providerManifests(image),
     ...pools.map(({ name, spec }) => ({ apiVersion, kind: 'WorkerPool', metadata: { name }, spec })),
   );
-  await kubectl.waitFor('condition=Ready', 'pod/etherscan', 90);
+  await kubectl.waitFor('condition=Ready', `pod/${PROVIDER_POD}`, 90);
   for (const { name } of pools) {
     await kubectl.waitFor('condition=Ready', `workerpool/${name}`, 60);
     await kubectl.waitFor('condition=ScalerReady', `workerpool/${name}`, 60);

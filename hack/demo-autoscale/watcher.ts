@@ -1,18 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WORKER_POOL } from '../../src/core/kinds/worker-pool.ts';
+import { DEPLOYMENT, POD } from '../../src/core/pool-manifests/resources.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
-import type { KubeObject, ResourceType } from '../../src/kube/resource-type.ts';
+import type { KubeObject } from '../../src/kube/resource-type.ts';
 import { ClusterReader, type MetricSample, sumOf } from '../cluster/cluster-reader.ts';
 import type { Installation } from '../cluster/installation.ts';
-
-const DEPLOYMENT: ResourceType = {
-  group: 'apps',
-  version: 'v1',
-  plural: 'deployments',
-  kind: 'Deployment',
-  namespaced: true,
-};
-const POD: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 interface Workload extends KubeObject {
   spec: { replicas?: number };

@@ -1,17 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { forEachLimited } from '../core/for-each-limited.ts';
+import { DEPLOYMENT, POD } from '../core/pool-manifests/resources.ts';
+import { isLivingPod } from '../core/pool-pods.ts';
 import type { KubeClient } from './client.ts';
 import { isConflict, isNotFound } from './kube-api-error.ts';
 import type { KubeObject, ObjectRef, ResourceType } from './resource-type.ts';
-
-const DEPLOYMENT: ResourceType = {
-  group: 'apps',
-  version: 'v1',
-  plural: 'deployments',
-  kind: 'Deployment',
-  namespaced: true,
-};
-const POD: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 interface Deployment extends KubeObject {
   spec: { selector: { matchLabels?: Record<string, string> } };
@@ -35,10 +28,9 @@ export async function stopDeployment(client: KubeClient, ref: ObjectRef, signal:
     const labelSelector = Object.entries(spec.selector.matchLabels ?? {})
       .map(([key, value]) => `${key}=${value}`)
       .join(',');
-    const isLive = (pod: Pod) => pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
     for (;;) {
       const pods = await client.list<Pod>(POD, { namespace: ref.namespace, labelSelector, signal });
-      if (!pods.items.some(isLive)) return;
+      if (!pods.items.some(isLivingPod)) return;
       await sleep(POLL_MS, undefined, { signal });
     }
   } catch (error) {

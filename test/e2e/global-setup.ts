@@ -1,111 +1,53 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { provideCustomImage, provideImage } from '../../hack/cluster/provide-image.ts';
-import { findTarget, type Target } from '../../hack/cluster/target.ts';
-import { findHelm } from '../../hack/helm.ts';
-import { Kubectl } from './support/kubectl.ts';
-import { PROVIDER_FILES, providerManifests } from './support/provider-pod.ts';
+import { install, type Site } from '../../hack/cluster/installation.ts';
+import { BOT_TOKEN } from '../support/fake-telegram.ts';
+import { PROVIDER_POD, providerManifests, providerUrl } from './support/provider-pod.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const RELEASE = 'e2e';
-const NODE_PORT = 30081;
+const NAME = 'e2e';
+const BOT_SECRET = 'telegram';
 
 /**
  * Installs the chart as a newcomer would, `--wait --atomic` with the bundled databases, into namespaces of its own in
  * the local cluster or in the one that CONTEXT names, and takes all of it away at the end (unless E2E_KEEP is set).
  */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const target = findTarget();
-  const systemNamespace = 'longshore-e2e';
-  const namespace = 'longshore-e2e-jobs';
-  const helm = await findHelm();
-  const system = new Kubectl(target.kubeconfig, systemNamespace);
-  const run = (args: string[]) =>
-    execFileSync(helm, ['--namespace', systemNamespace, ...args], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, KUBECONFIG: target.kubeconfig },
-    });
-  const remove = async () => {
-    run(['uninstall', RELEASE, '--ignore-not-found', '--wait', '--timeout', '3m']);
-    const options = ['--ignore-not-found', '--timeout=120s'];
-    await system.run(['delete', 'namespace', namespace, systemNamespace, ...options], { timeoutMs: 130_000 });
-  };
-  await refuseASecondRelease(system, systemNamespace);
-  const image = provideImage(target);
-  const reference = `${image.repository}:${image.tag}`;
-  const customImage = provideCustomImage(target, reference, join(ROOT, 'examples/custom-worker'));
-  // What an interrupted run left; its volumes are offered again.
-  await remove();
-  const again = findTarget();
-  await makeNamespaces(system, [systemNamespace, namespace]);
-  await system.in(namespace).apply(...providerManifests(reference, readProviderFiles()));
-  run(['install', RELEASE, join(ROOT, 'charts/longshore'), ...installArgs(again, image, namespace)]);
-  const token = await system.run([
-    ...['exec', `deployment/${RELEASE}-longshore-api`, '--', 'longshore', 'api-key', 'create', 'e2e'],
-    ...['--namespace', namespace, '--scopes', 'submit,read,admin'],
-  ]);
+export default async function setup(project: TestProject): Promise<() => void> {
+  const jobs = `longshore-${NAME}-jobs`;
+  const { target, remove, ...installed } = await install({
+    name: NAME,
+    nodePort: 30_081,
+    fresh: true,
+    prepare,
+    values: {
+      'api.replicas': 2,
+      'config.LONGSHORE_ETHERSCAN_URL': `${providerUrl(jobs, 'etherscan')}/v2/api`,
+      'config.LONGSHORE_BINANCE_URL': providerUrl(jobs, 'binance'),
+      'config.LONGSHORE_COINGECKO_URL': providerUrl(jobs, 'coingecko'),
+      'config.LONGSHORE_BOT_API_URL': providerUrl(jobs, 'telegram'),
+      'config.LONGSHORE_BOT_NAMESPACE': jobs,
+      'bot.enabled': 'true',
+      'bot.existingSecret': BOT_SECRET,
+    },
+    onStep: (what) => process.stderr.write(`${what}\n`),
+  });
+  const { url, image, customImage, prefix, systemNamespace, namespace, token } = installed;
   project.provide('installed', {
+    ...{ url, image, customImage, prefix, systemNamespace, namespace, token },
     kubeconfig: target.kubeconfig,
     engine: target.engine,
-    url: process.env.E2E_URL ?? `http://127.0.0.1:${NODE_PORT}`,
-    image: reference,
-    customImage,
-    release: RELEASE,
-    prefix: `${RELEASE}-longshore`,
-    systemNamespace,
-    namespace,
-    token,
+    release: NAME,
   });
-  return async () => {
-    if (process.env.E2E_KEEP === undefined) await remove();
+  return () => {
+    if (process.env.E2E_KEEP === undefined) remove();
   };
 }
 
-/** Another Longshore that serves the whole cluster would take this one's jobs, and this one those of that. */
-async function refuseASecondRelease(system: Kubectl, ours: string): Promise<void> {
-  const text = await system.run([
-    ...['get', 'deployments', '--all-namespaces', '--selector', 'app.kubernetes.io/name=longshore'],
-    ...['--output', 'jsonpath={range .items[*]}{.metadata.namespace}{"\\n"}{end}'],
-  ]);
-  const other = text.split('\n').find((name) => name !== '' && name !== ours);
-  if (other !== undefined) {
-    throw new Error(
-      `Namespace ${other} has a Longshore already: helm uninstall it first, or use another cluster`,
-    );
-  }
-}
-
-async function makeNamespaces(system: Kubectl, names: string[]): Promise<void> {
-  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-  await system.apply(
-    ...names.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } })),
-  );
-}
-
-function installArgs(
-  target: Target,
-  image: { repository: string; tag: string },
-  namespace: string,
-): string[] {
-  const provider = `http://etherscan.${namespace}.svc:8080`;
-  const values = {
-    'image.repository': image.repository,
-    'image.tag': image.tag,
-    'api.replicas': '2',
-    'api.service.nodePort': String(NODE_PORT),
-    'defaultPools.enabled': 'false',
-    'config.LONGSHORE_ETHERSCAN_URL': `${provider}/v2/api`,
-  };
-  const files = ['values-dev.yaml', ...(target.engine === 'bare' ? ['values-bare.yaml'] : [])];
-  return [
-    ...['--wait', '--atomic', '--timeout', '5m'],
-    ...files.flatMap((file) => ['--values', join(ROOT, 'hack/cluster', file)]),
-    ...Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
-  ];
-}
-
-function readProviderFiles(): Record<string, string> {
-  return Object.fromEntries(PROVIDER_FILES.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]));
+async function prepare({ kubectl, system, image }: Site): Promise<void> {
+  await kubectl.apply(...providerManifests(image));
+  await kubectl.waitFor('condition=Ready', `pod/${PROVIDER_POD}`, 60);
+  await system.apply({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: BOT_SECRET },
+    stringData: { token: BOT_TOKEN },
+  });
 }

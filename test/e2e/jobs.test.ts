@@ -19,17 +19,10 @@ const phase = async (name: string) => (await kubectl.get(`queuejob/${name}`))?.s
 
 beforeAll(async () => {
   await world.greeters();
-  const shipped = { image: installed.image, cooldownSeconds: 10, maxReplicas: 2 };
   // The stand-in for Etherscan takes any key.
   const env = [{ name: 'ETHERSCAN_API_KEY', value: 'e2e' }];
-  for (const type of ['image-convert', 'contract-source']) {
-    await kubectl.apply({
-      apiVersion: 'longshore.dev/v1alpha1',
-      kind: 'WorkerPool',
-      metadata: { name: type },
-      spec: { ...shipped, types: [{ name: type }], env },
-    });
-  }
+  await world.shippedPool('image-convert');
+  await world.shippedPool('contract-source', { env });
 });
 
 afterAll(() => world.audit());

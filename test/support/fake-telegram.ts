@@ -74,9 +74,9 @@ export class FakeTelegram {
   #messageId = 0;
   #wakePoll: (() => void) | null = null;
 
-  static async start(): Promise<FakeTelegram> {
+  static async start({ host = '127.0.0.1', port = 0 } = {}): Promise<FakeTelegram> {
     const fake = new FakeTelegram();
-    fake.#server.listen(0, '127.0.0.1');
+    fake.#server.listen(port, host);
     await once(fake.#server, 'listening');
     return fake;
   }

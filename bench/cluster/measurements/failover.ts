@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { POD } from '../../../src/core/pool-manifests/resources.ts';
 import { LEASE } from '../../../src/kube/resource-type.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { type Bench, type Measurement, type Row, requireSuccess, seconds, setting } from '../bench.ts';
-import { POD, type PodObject } from '../objects.ts';
+import type { PodObject } from '../objects.ts';
 
 const ROUNDS = setting('FAILOVER_ROUNDS', 3);
 const SPACING_MS = 100;

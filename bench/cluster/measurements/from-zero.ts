@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DEPLOYMENT } from '../../../src/core/pool-manifests/resources.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { quantile } from '../../support.ts';
 import { type Bench, fixed, type Measurement, POOL, type Row, seconds, setting } from '../bench.ts';
-import { DEPLOYMENT, type Workload } from '../objects.ts';
+import type { Workload } from '../objects.ts';
 import { type Rivals, withRivals } from '../rivals.ts';
 
 const TRIES = setting('TRIES', 20);

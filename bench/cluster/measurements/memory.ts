@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { POD } from '../../../src/core/pool-manifests/resources.ts';
 import { type Bench, fixed, type Measurement, type Row } from '../bench.ts';
-import { POD, type PodObject } from '../objects.ts';
+import type { PodObject } from '../objects.ts';
 import { measureThroughput } from './throughput.ts';
 
 const TARGET_BYTES = 250e6;

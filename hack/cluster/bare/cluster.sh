@@ -53,6 +53,8 @@ bare_crash() { # as SIGKILL or a power cut would end a program, which comes back
 
 bare_load() { load_images "$@"; }
 
+bare_is_up() { is_running kubelet; }
+
 bare_status() {
   local file
   for file in "$run"/*.pid; do

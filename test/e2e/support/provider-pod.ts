@@ -1,5 +1,19 @@
-/** What the stand-in for Etherscan consists of, by its paths in the repository. */
-export const PROVIDER_FILES = [
+import { readFileSync } from 'node:fs';
+
+const ROOT = new URL('../../../', import.meta.url);
+
+/** Where the stand-ins listen. */
+export const PORTS = { control: 8080, etherscan: 8081, binance: 8082, coingecko: 8083, telegram: 8084 };
+export const PROVIDER_POD = 'providers';
+
+/** What the stand-ins consist of, by their paths in the repository. */
+const FILES = [
+  'test/e2e/support/providers.ts',
+  'test/e2e/support/provider-pod.ts',
+  'test/support/fake-binance.ts',
+  'test/support/fake-coingecko.ts',
+  'test/support/fake-rate-provider.ts',
+  'test/support/fake-telegram.ts',
   'test/support/fake-etherscan.ts',
   'test/support/fake-provider.ts',
   'test/support/fake-contracts.ts',
@@ -9,40 +23,46 @@ export const PROVIDER_FILES = [
   'examples/contracts/libraries/Berths.sol',
 ];
 
-/** The stand-in as a pod that other pods reach: its sources in a ConfigMap, run by the Node.js of our image. */
-export function providerManifests(image: string, files: Record<string, string>): object[] {
-  const labels = { app: 'etherscan' };
+/** As pods of the cluster reach a stand-in. */
+export function providerUrl(namespace: string, provider: keyof typeof PORTS): string {
+  return `http://${PROVIDER_POD}.${namespace}.svc:${PORTS[provider]}`;
+}
+
+/** The stand-ins as a pod that other pods reach: their sources in a ConfigMap, run by the Node.js of our image. */
+export function providerManifests(image: string): object[] {
+  const metadata = { name: PROVIDER_POD };
+  const labels = { app: PROVIDER_POD };
   const toKey = (path: string) => path.replaceAll('/', '_');
-  const data = Object.fromEntries(Object.entries(files).map(([path, text]) => [toKey(path), text]));
-  const items = Object.keys(files).map((path) => ({ key: toKey(path), path }));
+  const data = Object.fromEntries(
+    FILES.map((path) => [toKey(path), readFileSync(new URL(path, ROOT), 'utf8')]),
+  );
+  const items = FILES.map((path) => ({ key: toKey(path), path }));
   return [
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
-      metadata: { name: 'etherscan' },
+      metadata,
       data: { ...data, 'package.json': '{"type":"module"}' },
     },
     {
       apiVersion: 'v1',
       kind: 'Service',
-      metadata: { name: 'etherscan' },
-      spec: { selector: labels, ports: [{ port: 8080 }] },
+      metadata,
+      spec: { selector: labels, ports: Object.entries(PORTS).map(([name, port]) => ({ name, port })) },
     },
     {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name: 'etherscan', labels },
+      metadata: { ...metadata, labels },
       spec: {
         automountServiceAccountToken: false,
         securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
         containers: [
           {
-            name: 'etherscan',
+            name: PROVIDER_POD,
             image,
-            command: ['node', '/stand-in/test/support/fake-etherscan.ts'],
-            args: ['--host', '0.0.0.0', '--port', '8080', '--unlimited'],
-            ports: [{ containerPort: 8080 }],
-            readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
+            command: ['node', '/stand-in/test/e2e/support/providers.ts'],
+            readinessProbe: { tcpSocket: { port: PORTS.control }, periodSeconds: 1 },
             securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
             volumeMounts: [{ name: 'sources', mountPath: '/stand-in' }],
           },
@@ -51,7 +71,7 @@ export function providerManifests(image: string, files: Record<string, string>):
           {
             name: 'sources',
             configMap: {
-              name: 'etherscan',
+              name: PROVIDER_POD,
               items: [...items, { key: 'package.json', path: 'package.json' }],
             },
           },

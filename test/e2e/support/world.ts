@@ -3,6 +3,7 @@ import { inject } from 'vitest';
 import { waitFor } from '../../support/wait-for.ts';
 import { CheckedClient } from './checked-client.ts';
 import { Kubectl, type KubeObject, readManifests } from './kubectl.ts';
+import { PORTS, PROVIDER_POD } from './provider-pod.ts';
 
 export const ROOT = new URL('../../../', import.meta.url);
 
@@ -43,6 +44,12 @@ export interface World {
   client(): CheckedClient;
   /** A pool for the type `greet`, from the example, with changes to its spec. */
   greeters(spec?: object): Promise<void>;
+  /** A pool of the shipped image for a shipped type; both have the type's name. */
+  shippedPool(type: string, spec?: object): Promise<void>;
+  /** The command line, in a pod of the API; answers what it prints. */
+  longshore(...args: string[]): Promise<string>;
+  /** Calls a stand-in for a provider, through the pod's port for tests. */
+  provider<Answer>(path: string): Promise<Answer>;
   replicas(pool: string): Promise<number>;
   /** The pods of a pool, as a selector. */
   poolPods(pool: string): string;
@@ -72,6 +79,25 @@ function worldOf(installed: Installed, namespace: string): World {
       const merged = { ...pool, spec: { ...pool?.spec, image: installed.customImage, ...spec } };
       await kubectl.apply(merged);
       await kubectl.waitFor('condition=Ready', 'workerpool/greeters', 60);
+    },
+    async shippedPool(type, spec = {}) {
+      await kubectl.apply({
+        apiVersion: 'longshore.dev/v1alpha1',
+        kind: 'WorkerPool',
+        metadata: { name: type },
+        spec: {
+          ...{ image: installed.image, types: [{ name: type }], cooldownSeconds: 10, maxReplicas: 2 },
+          ...spec,
+        },
+      });
+      await kubectl.waitFor('condition=Ready', `workerpool/${type}`, 60);
+    },
+    longshore: (...args) =>
+      system.run(['exec', `deployment/${installed.prefix}-api`, '--', 'longshore', ...args]),
+    async provider(path) {
+      const code = `console.log(await (await fetch('http://127.0.0.1:${PORTS.control}${path}')).text())`;
+      const command = ['node', '--input-type=module', '--eval', code];
+      return JSON.parse(await system.in(installed.namespace).run(['exec', PROVIDER_POD, '--', ...command]));
     },
     replicas: async (pool) => (await kubectl.list('pods', poolPods(pool))).length,
     poolPods,
