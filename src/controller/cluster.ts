@@ -1,3 +1,4 @@
+import { untilAborted } from '../core/abort.ts';
 import { QUEUE_JOB, type QueueJob } from '../core/kinds/queue-job.ts';
 import type { TypeLookup } from '../core/known-type.ts';
 import type { Logger } from '../core/logger.ts';
@@ -171,9 +172,7 @@ export class Cluster {
     await served.refresh().catch(() => 0);
     loop.start();
     for (const service of services) service.start();
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    }
+    await untilAborted(signal);
     unwatch();
     this.#queue = undefined;
     listener.off('changes', onChanges).off('connected', onConnected);

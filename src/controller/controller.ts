@@ -1,3 +1,4 @@
+import { untilAborted } from '../core/abort.ts';
 import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
 import { nextDueMs } from '../ledger/admission.ts';
@@ -71,9 +72,7 @@ export class Controller {
     const wake = () => this.#admission.wake();
     this.#options.listener.on('work', wake).on('connected', wake);
     for (const service of this.#services) service.start();
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    }
+    await untilAborted(signal);
     this.#options.listener.off('work', wake).off('connected', wake);
     await Promise.all(this.#services.map((service) => service.stop()));
     clearTimeout(this.#dueTimer);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { untilAborted } from '../core/abort.ts';
 import {
   jobScheduleStatus,
   judgeTemplate,
@@ -110,9 +111,7 @@ export class JobSchedules {
     });
     loop.start();
     resync.start();
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    }
+    await untilAborted(signal);
     unwatch();
     await Promise.all([resync.stop(), loop.stop()]);
   }

@@ -44,6 +44,14 @@ export interface ListPage<T> {
   continueToken: string | undefined;
 }
 
+export interface ApplyOptions extends CallOptions {
+  /** Takes fields over that others own, instead of a conflict. Defaults to true. */
+  force?: boolean | undefined;
+  /** Who owns the fields. Defaults to the client's. */
+  fieldManager?: string | undefined;
+  subresource?: 'status' | undefined;
+}
+
 export interface DeleteOptions extends CallOptions {
   /** Refused with a conflict when the object of this name is another one by now. */
   uid?: string | undefined;
@@ -189,12 +197,14 @@ export class KubeClient {
   applySsa<T extends KubeObject>(
     type: ResourceType,
     object: KubeObject & PatchBody,
-    options: CallOptions & { force?: boolean | undefined; subresource?: 'status' | undefined } = {},
+    options: ApplyOptions = {},
   ): Promise<T> {
-    const { force = true, subresource, ...call } = options;
+    const { force = true, fieldManager = this.#fieldManager, subresource, ...call } = options;
     const body = { ...object, apiVersion: apiVersionOf(type), kind: type.kind };
     const path = objectPath(type, object.metadata, subresource);
-    return this.#patch<T>(path, body, 'application/apply-patch+yaml', call, force);
+    const query = { fieldManager, force };
+    const contentType = 'application/apply-patch+yaml';
+    return this.request<T>({ ...call, method: 'PATCH', path, body, contentType, query });
   }
 
   async delete(type: ResourceType, ref: ObjectRef, options: DeleteOptions = {}): Promise<void> {
@@ -253,8 +263,8 @@ export class KubeClient {
     return this.#transport.close();
   }
 
-  #patch<T>(path: string, body: object, contentType: string, call: CallOptions, force?: boolean): Promise<T> {
-    const query = { fieldManager: this.#fieldManager, force };
+  #patch<T>(path: string, body: object, contentType: string, call: CallOptions): Promise<T> {
+    const query = { fieldManager: this.#fieldManager };
     return this.request<T>({ ...call, method: 'PATCH', path, body, contentType, query });
   }
 }

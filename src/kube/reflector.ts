@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../core/abort.ts';
 import type { Logger } from '../core/logger.ts';
 import type { KubeClient } from './client.ts';
 import { isGone, KubeApiError } from './kube-api-error.ts';
@@ -91,15 +92,7 @@ export class Reflector<T extends KubeObject> {
 
   /** Resolves after the first complete list; rejects with the signal's reason when that comes first. */
   async waitForSync(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = (): void => aborted.reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await Promise.race([this.#synced.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await unlessAborted(this.#synced.promise, signal);
   }
 
   /** After it resolves no request is made and no handler called any more. */

@@ -72,14 +72,6 @@ export async function listJobTypes(db: Queryable, namespace: string): Promise<St
   return rows.map(toStoredJobType);
 }
 
-export async function deleteJobType(db: Queryable, namespace: string, name: string): Promise<boolean> {
-  const { rowCount } = await db.query('delete from job_types where namespace = $1 and name = $2', [
-    namespace,
-    name,
-  ]);
-  return rowCount === 1;
-}
-
 /** The starts a second that types with a rate are allowed. */
 export async function listTypeRates(
   db: Queryable,

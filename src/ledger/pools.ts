@@ -40,15 +40,6 @@ export async function putPool(db: Queryable, pool: Pool, secret: string): Promis
   );
 }
 
-/** Takes a pool out of the ledger: its secret opens nothing from now on. Answers whether there was one. */
-export async function deletePool(db: Queryable, namespace: string, name: string): Promise<boolean> {
-  const { rowCount } = await db.query(
-    '/* delete-pool */ delete from pools where namespace = $1 and name = $2',
-    [namespace, name],
-  );
-  return rowCount === 1;
-}
-
 /** A namespace's type that live workers take, and how many jobs of it they can run at once. */
 export interface ServedType {
   namespace: string;

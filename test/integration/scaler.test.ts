@@ -13,7 +13,7 @@ import { connectDatabase, type Database } from '../../src/ledger/database.ts';
 import { putJobType } from '../../src/ledger/job-types.ts';
 import { LedgerListener } from '../../src/ledger/listener.ts';
 import { readPoolLoads } from '../../src/ledger/pool-loads.ts';
-import { deletePool, putPool } from '../../src/ledger/pools.ts';
+import { putPool } from '../../src/ledger/pools.ts';
 import { createTestLedger, newJob, settle, type TestLedger } from '../support/ledger.ts';
 import { ScalerClient } from '../support/scaler.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -167,7 +167,7 @@ describe('a stream', () => {
     await putPool(ledger.db, { namespace: 'default', name: 'passing', types: ['echo'] }, 'passing');
     const stream = client.stream({ namespace: 'default', pool: 'passing' });
     await waitFor(() => stream.states.length > 0, { describe: 'the state at the opening' });
-    await deletePool(ledger.db, 'default', 'passing');
+    await ledger.db.query("delete from pools where name = 'passing'");
     await waitFor(() => stream.ended, { describe: 'the end of the stream' });
     expect(stream.ended).toBe('NOT_FOUND');
     expect(stream.details).toContain('"passing"');

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../../core/abort.ts';
 import type { ResourceType } from '../../core/kinds/meta.ts';
 import type { Logger } from '../../core/logger.ts';
 import { CHILDREN_SELECTOR } from '../../core/pool-manifests/names.ts';
@@ -55,14 +56,7 @@ export class ClusterKinds {
 
   /** Resolves when the cluster has been asked once; rejects with the signal's reason when that comes first. */
   async waitUntilKnown(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await Promise.race([this.#known.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await unlessAborted(this.#known.promise, signal);
   }
 
   async stop(): Promise<void> {

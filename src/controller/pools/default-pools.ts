@@ -5,7 +5,6 @@ import { API_VERSION } from '../../core/kinds/meta.ts';
 import { WORKER_POOL, WORKER_POOL_KIND } from '../../core/kinds/worker-pool.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { KubeClient } from '../../kube/client.ts';
-import { objectPath } from '../../kube/resource-type.ts';
 
 export interface DefaultPoolsOptions {
   client: KubeClient;
@@ -24,8 +23,8 @@ const manifestShape = z.object({
   metadata: z.object({
     name: z.string().min(1),
     namespace: z.string().min(1),
-    labels: z.record(z.string(), z.string()).optional(),
-    annotations: z.record(z.string(), z.string()).optional(),
+    labels: z.record(z.string(), z.string()).exactOptional(),
+    annotations: z.record(z.string(), z.string()).exactOptional(),
   }),
   spec: z.record(z.string(), z.unknown()),
 });
@@ -48,14 +47,7 @@ export class DefaultPools {
     let applied = 0;
     for (const manifest of parsePools(text, file)) {
       try {
-        await client.request({
-          method: 'PATCH',
-          path: objectPath(WORKER_POOL, manifest.metadata),
-          query: { fieldManager: FIELD_MANAGER, force: true },
-          contentType: 'application/apply-patch+yaml',
-          body: manifest,
-          signal,
-        });
+        await client.applySsa(WORKER_POOL, manifest, { fieldManager: FIELD_MANAGER, signal });
         applied += 1;
       } catch (error) {
         failures.push(error);

@@ -47,8 +47,9 @@ export class DeletionCosts {
     return costs.length;
   }
 
-  forget(uid: string): void {
-    this.#writtenAtMs.delete(uid);
+  /** Forgets pools that are no more. */
+  keepOnly(uids: ReadonlySet<string>): void {
+    for (const uid of this.#writtenAtMs.keys()) if (!uids.has(uid)) this.#writtenAtMs.delete(uid);
   }
 }
 

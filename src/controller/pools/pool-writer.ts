@@ -19,7 +19,7 @@ import { SECRET_KEYS } from '../../core/pool-manifests/secret.ts';
 import type { DeploymentView } from '../../core/pool-pods.ts';
 import type { KubeClient } from '../../kube/client.ts';
 import { isConflict, isNotFound } from '../../kube/kube-api-error.ts';
-import { type KubeObject, objectPath } from '../../kube/resource-type.ts';
+import type { KubeObject } from '../../kube/resource-type.ts';
 
 /**
  * Owns `replicas` of a Deployment until somebody else sets them. The controller's own manager applies the Deployment without
@@ -87,7 +87,9 @@ export class PoolWriter {
     if ((await ignoringNotFound(this.#client.get(DEPLOYMENT, metadata, { signal }))) === undefined) {
       // One that came into being meanwhile has replicas already: the conflict says so.
       const first = { ...manifest, spec: { ...spec, replicas } };
-      await ignoringConflict(this.#applyAs(DEPLOYMENT, first, { force: false, signal }));
+      await ignoringConflict(
+        this.#client.applySsa(DEPLOYMENT, first, { fieldManager: REPLICAS_MANAGER, force: false, signal }),
+      );
     }
     const applied = await this.#client.applySsa<AppliedDeployment>(DEPLOYMENT, manifest, { signal });
     const ofOther = applied.metadata.managedFields?.find(({ manager }) => manager === REPLICAS_MANAGER);
@@ -109,22 +111,7 @@ export class PoolWriter {
       metadata: { namespace, name },
       spec: { replicas },
     };
-    await this.#applyAs(DEPLOYMENT, manifest, { force: true, signal });
-  }
-
-  #applyAs(
-    type: ResourceType,
-    manifest: Manifest,
-    { force, signal }: { force: boolean; signal: AbortSignal },
-  ): Promise<unknown> {
-    return this.#client.request({
-      method: 'PATCH',
-      path: objectPath(type, manifest.metadata),
-      query: { fieldManager: REPLICAS_MANAGER, force },
-      contentType: 'application/apply-patch+yaml',
-      body: manifest,
-      signal,
-    });
+    await this.#client.applySsa(DEPLOYMENT, manifest, { fieldManager: REPLICAS_MANAGER, signal });
   }
 
   async deleteScaledObject({ metadata }: WorkerPool, signal: AbortSignal): Promise<void> {

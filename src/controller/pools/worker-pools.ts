@@ -1,3 +1,4 @@
+import { untilAborted } from '../../core/abort.ts';
 import type { WorkerPool } from '../../core/kinds/worker-pool.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { PoolSettings } from '../../core/pool-manifests/settings.ts';
@@ -113,9 +114,7 @@ export class WorkerPools {
     await this.#readFigures(queue).catch(() => 0);
     loop.start();
     for (const service of services) service.start();
-    if (!signal.aborted) {
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    }
+    await untilAborted(signal);
     unwatch();
     await Promise.all([...services.map((service) => service.stop()), loop.stop()]);
   }
@@ -191,7 +190,9 @@ export class WorkerPools {
 
   async #updateCosts(signal: AbortSignal): Promise<number> {
     let written = 0;
-    for (const pool of [...this.#watch.pools.values()]) {
+    const pools = [...this.#watch.pools.values()];
+    this.#costs.keepOnly(new Set(pools.map(({ metadata }) => metadata.uid ?? '')));
+    for (const pool of pools) {
       const figures = this.#figures.get(objectKey(pool));
       if (figures === undefined || isGoing(pool)) continue;
       written += await this.#costs.update(pool, this.#watch.podsOf(pool), figures, signal);
