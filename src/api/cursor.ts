@@ -18,11 +18,15 @@ export function decodeCursor(cursor: string, filter: unknown): string {
     mark !== fingerprint(filter) ||
     encodeCursor(id, filter) !== cursor
   ) {
-    throw new Problem('InvalidCursor', 'Use nextCursor of an answer to the same query, unchanged', {
-      errors: [{ pointer: '?cursor', detail: 'is not a cursor of this query' }],
-    });
+    throw invalidCursor();
   }
   return id;
+}
+
+export function invalidCursor(): Problem {
+  return new Problem('InvalidCursor', 'Use nextCursor of an answer to the same query, unchanged', {
+    errors: [{ pointer: '?cursor', detail: 'is not a cursor of this query' }],
+  });
 }
 
 function fingerprint(filter: unknown): string {

@@ -1,8 +1,5 @@
 import { isFinal, type Job, type NewJob } from '../core/job.ts';
-
-function iso(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
-}
+import { iso } from './iso.ts';
 
 /** The time in a UUIDv7: what REST shows as the job's creation, the same in every answer. */
 export function createdAtMs(id: string): number {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Rate, RateLeg } from '../core/rates/rate.ts';
 import type { RateBoard, RateQuestion } from '../core/rates/rate-board.ts';
+import { iso } from './iso.ts';
 
 /** A rate as REST shows it. */
 export function viewRate(rate: Rate): Record<string, unknown> {
@@ -19,7 +20,7 @@ function viewLeg(leg: RateLeg): Record<string, unknown> {
 }
 
 function viewAge({ atMs, ageMs }: { atMs: number; ageMs: number }): { at: string; ageSeconds: number } {
-  return { at: new Date(atMs).toISOString(), ageSeconds: Math.floor(ageMs / 1_000) };
+  return { at: iso(atMs), ageSeconds: Math.floor(ageMs / 1_000) };
 }
 
 /** Until when an answer may be kept: a fresh one until its next round, a stale one not at all. */

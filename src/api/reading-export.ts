@@ -2,6 +2,7 @@ import { stringify } from 'csv-stringify/sync';
 import type { MeterReading } from '../core/meter-reading.ts';
 import type { Queryable } from '../ledger/database.ts';
 import { listMonth } from '../ledger/meter-readings.ts';
+import { iso } from './iso.ts';
 
 const HEADER = [
   ...['meterId', 'value', 'readAt', 'zone', 'source', 'id', 'day', 'status', 'reason'],
@@ -28,7 +29,6 @@ export async function* exportMonth(
 }
 
 function toRow(reading: MeterReading): (string | number | null)[] {
-  const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return [
     ...[reading.meterId, reading.value, iso(reading.readAtMs), reading.zone, reading.source, reading.id],
     ...[reading.day, reading.status, reading.reason, reading.previous, reading.consumption],

@@ -1,4 +1,11 @@
-import { dayIn, MAX_READING_VALUE, type NewReading, readingId, TOTAL_ZONE } from '../core/meter-reading.ts';
+import {
+  dayIn,
+  MAX_READING_AHEAD_MS,
+  MAX_READING_VALUE,
+  type NewReading,
+  readingId,
+  TOTAL_ZONE,
+} from '../core/meter-reading.ts';
 import type { Database } from '../ledger/database.ts';
 import {
   endReadingImport,
@@ -31,7 +38,6 @@ export interface ImportReadingsOptions {
 }
 
 const MIN_TIME_MS = Date.parse('2000-01-01T00:00:00Z');
-const MAX_AHEAD_MS = 60_000;
 
 /**
  * Stores the readings of a CSV file with the columns meterId, value and readAt, optionally zone and source. One block is
@@ -108,7 +114,7 @@ function parseLine({ cells, problem }: CsvLine, options: ImportReadingsOptions):
   if (!source.safeParse(sourceName).success) return 'source is no name of a source';
   const at = parseTime(readAt, timeZone);
   if (at === null) return 'readAt must be a date such as 2030-01-20, or a time with its offset';
-  if (at.readAtMs > nowMs + MAX_AHEAD_MS) return 'readAt lies in the future';
+  if (at.readAtMs > nowMs + MAX_READING_AHEAD_MS) return 'readAt lies in the future';
   if (at.readAtMs < MIN_TIME_MS) return 'readAt lies before the year 2000';
   const reading = {
     namespace,

@@ -6,6 +6,7 @@ import {
   type ReadingRefusal,
 } from '../core/meter-reading.ts';
 import type { BillLine } from '../ledger/meter-readings.ts';
+import { iso } from './iso.ts';
 
 /** What a person is told of a refusal. */
 export const REFUSAL_MESSAGES: Readonly<Record<ReadingRefusal, string>> = {
@@ -22,8 +23,6 @@ export const REFUSAL_MESSAGES: Readonly<Record<ReadingRefusal, string>> = {
 export function readingLinks({ id, meterId }: Pick<NewReading, 'id' | 'meterId'>) {
   return { self: `/v1/meter-readings/${id}`, meter: `/v1/meters/${meterId}` };
 }
-
-const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
 
 export function viewReading(reading: MeterReading): Record<string, unknown> {
   return {

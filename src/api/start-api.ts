@@ -83,7 +83,10 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
   });
   const listener = listenForChanges(options, { jobs, events, rates });
   const { limits, webhooks, metrics, version, tracer } = options;
-  const readings = await startReadings({ ...options, ...options.readings, db });
+  const readings = await startReadings({
+    ...{ ...options, ...options.readings, db },
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  });
   const types = new TypeCatalogue({
     shipped: options.types,
     find: (ns, name) => findJobType(db, ns, name),

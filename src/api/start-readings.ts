@@ -19,12 +19,11 @@ export interface StartReadingsOptions extends ReadingSettings {
   db: Database;
   postgresReadUrl: string;
   postgresPoolSize: number;
+  connectTimeoutMs: number;
   limits: ApiLimits;
   metrics: ApiMetrics;
   logger: Logger;
 }
-
-const CONNECT_TIMEOUT_MS = 900;
 
 /** What the API needs for meter readings: the commit batch, the spool, the read replica. */
 export async function startReadings(options: StartReadingsOptions): Promise<{
@@ -81,13 +80,19 @@ function openSpool({
   });
 }
 
-function connectReplica({ postgresReadUrl, postgresPoolSize, limits, logger }: StartReadingsOptions) {
+function connectReplica({
+  postgresReadUrl,
+  postgresPoolSize,
+  connectTimeoutMs,
+  limits,
+  logger,
+}: StartReadingsOptions) {
   if (postgresReadUrl === '') return null;
   return connectDatabase({
     url: postgresReadUrl,
     applicationName: 'longshore-api-read',
     maxConnections: postgresPoolSize,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    connectTimeoutMs,
     statementTimeoutMs: limits.requestTimeoutMs,
     logger,
   });

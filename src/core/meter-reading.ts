@@ -27,6 +27,9 @@ export type ReadingRefusal = (typeof READING_REFUSALS)[number];
 /** What is found wrong before a reading is stored. */
 export type StoringRefusal = Extract<ReadingRefusal, 'UnknownMeter' | 'UnknownZone' | 'TooManyDigits'>;
 
+/** How far ahead a reading's time may lie, in milliseconds: clocks of clients differ from ours. */
+export const MAX_READING_AHEAD_MS = 60_000;
+
 /** The highest value that any meter can show: nine digits. */
 export const MAX_READING_VALUE = 999_999_999;
 

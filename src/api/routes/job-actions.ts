@@ -4,6 +4,7 @@ import { type BulkOperation, createBulkOperation, getBulkOperation } from '../..
 import { cancelJobs, getJob, retryJobs } from '../../ledger/jobs.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { jobNotFound, Problem } from '../problem.ts';
 import { readJson } from '../read-body.ts';
@@ -96,8 +97,8 @@ function viewBulk(operation: BulkOperation): Record<string, unknown> {
     state: operation.state,
     matched: operation.matched,
     changed: operation.changed,
-    createdAt: new Date(operation.createdAtMs).toISOString(),
-    finishedAt: operation.finishedAtMs === null ? null : new Date(operation.finishedAtMs).toISOString(),
+    createdAt: iso(operation.createdAtMs),
+    finishedAt: iso(operation.finishedAtMs),
     links: { self: `/v1/bulk-operations/${operation.id}` },
   };
 }

@@ -6,6 +6,7 @@ import type { Principal } from '../authenticator.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
 import { openEventStream, type StreamedEvent } from '../event-stream.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { invalidInput, jobNotFound } from '../problem.ts';
 
@@ -48,5 +49,5 @@ function stream(deps: ApiDeps, res: Response, principal: Principal, jobId: strin
 }
 
 function toStreamed({ jobId, seq, type, atMs, data }: JobEvent): StreamedEvent {
-  return { id: seq, event: type, data: { jobId, seq, type, at: new Date(atMs).toISOString(), ...data } };
+  return { id: seq, event: type, data: { jobId, seq, type, at: iso(atMs), ...data } };
 }

@@ -1,5 +1,11 @@
 import { type Request, type RequestHandler, type Response, Router } from 'express';
-import { type MeterReading, type NewReading, TOTAL_ZONE, toNewReading } from '../../core/meter-reading.ts';
+import {
+  MAX_READING_AHEAD_MS,
+  type MeterReading,
+  type NewReading,
+  TOTAL_ZONE,
+  toNewReading,
+} from '../../core/meter-reading.ts';
 import { getReading } from '../../ledger/meter-readings.ts';
 import type { SentReading, StoredReading } from '../../ledger/store-readings.ts';
 import { MAX_MISTAKES } from '../../types/input-mistakes.ts';
@@ -20,8 +26,6 @@ const SHARE_OF_REQUESTS = 0.8;
 /** A batch is up to a thousand readings: some twenty at once are as much as memory should hold. */
 const BATCH_WEIGHT = 40;
 const MAX_AGE_MS = 400 * 24 * 3_600_000;
-/** Clocks of clients differ from ours. */
-const MAX_AHEAD_MS = 60_000;
 
 /** Taking readings, one or up to a thousand, and reading one. */
 export function meterReadingRoutes(deps: ApiDeps): Router {
@@ -78,7 +82,7 @@ function toSent(
   const readAtMs = request.readAt === undefined ? now : Date.parse(request.readAt);
   const refuse = (detail: string) => invalidInput({ pointer: `${base}/readAt`, detail });
   if (Number.isNaN(readAtMs)) throw refuse('is no date');
-  if (readAtMs > now + MAX_AHEAD_MS) throw refuse('lies in the future');
+  if (readAtMs > now + MAX_READING_AHEAD_MS) throw refuse('lies in the future');
   if (readAtMs < now - MAX_AGE_MS) throw refuse('is more than 400 days ago');
   const { meterId, value, zone = TOTAL_ZONE, source = 'api' } = request;
   const at = (ms: number): NewReading =>

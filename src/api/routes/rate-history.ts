@@ -3,6 +3,7 @@ import type { RateBoard, RateQuestion } from '../../core/rates/rate-board.ts';
 import { type HistoryStep, readRateHistory } from '../../ledger/rates.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { invalidInput, Problem } from '../problem.ts';
 import { DEFAULT_POINTS, rateHistoryQuery } from '../rate-schemas.ts';
@@ -36,7 +37,6 @@ export function rateHistoryRoutes(deps: ApiDeps): Router {
       limit: limit + 1,
     });
     const found = (await withDeadline(history, deps.limits.requestTimeoutMs)) ?? [];
-    const iso = (ms: number) => new Date(ms).toISOString();
     const next = found[limit];
     sendJson(res, 200, {
       ...{ ...pair, provider, step, from: iso(fromMs), to: iso(toMs) },

@@ -3,6 +3,7 @@ import type { Rate } from '../../core/rates/rate.ts';
 import { parsePair } from '../../core/rates/rate.ts';
 import type { RateBoard, RateQuestion } from '../../core/rates/rate-board.ts';
 import { matchesTag } from '../content.ts';
+import { invalidCursor } from '../cursor.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
 import { requireScope } from '../middleware/authenticate.ts';
@@ -132,7 +133,5 @@ function pageOf(
 function decodePair(cursor: string): string {
   const text = Buffer.from(cursor, 'base64url').toString('latin1');
   if (text.startsWith('r.') && parsePair(text.slice(2)) !== null) return text.slice(2);
-  throw new Problem('InvalidCursor', 'Use nextCursor of an answer to the same query, unchanged', {
-    errors: [{ pointer: '?cursor', detail: 'is not a cursor of this query' }],
-  });
+  throw invalidCursor();
 }

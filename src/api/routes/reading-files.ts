@@ -10,6 +10,7 @@ import {
 import { CsvError } from '../csv-blocks.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { releaseInFlight } from '../middleware/observe.ts';
 import { invalidInput, Problem } from '../problem.ts';
@@ -119,8 +120,8 @@ function viewImport(file: ReadingImport): Record<string, unknown> {
   const self = `/v1/meter-reading-imports/${file.name}`;
   return {
     ...rest,
-    startedAt: new Date(startedAtMs).toISOString(),
-    updatedAt: new Date(updatedAtMs).toISOString(),
+    startedAt: iso(startedAtMs),
+    updatedAt: iso(updatedAtMs),
     links: { self, refusals: `${self}/refusals` },
   };
 }

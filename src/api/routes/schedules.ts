@@ -7,8 +7,10 @@ import {
   putSchedule,
   type Schedule,
 } from '../../ledger/schedules.ts';
+import { invalidCursor } from '../cursor.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { invalidInput, Problem } from '../problem.ts';
 import { readJson } from '../read-body.ts';
@@ -105,13 +107,10 @@ export function toTiming(spec: Pick<ScheduleSpec, 'cron' | 'timeZone' | 'every'>
 function decodeName(cursor: string): string {
   const [mark, name, ...rest] = Buffer.from(cursor, 'base64url').toString('latin1').split('.');
   if (mark === 's' && rest.length === 0 && scheduleName.safeParse(name).success) return name as string;
-  throw new Problem('InvalidCursor', 'Use nextCursor of an answer to the same query, unchanged', {
-    errors: [{ pointer: '?cursor', detail: 'is not a cursor of this query' }],
-  });
+  throw invalidCursor();
 }
 
 function viewSchedule(schedule: Schedule): Record<string, unknown> {
-  const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     name: schedule.name,
     ...(schedule.spec as object),

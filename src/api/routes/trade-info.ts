@@ -9,8 +9,10 @@ import {
   type TradeKey,
 } from '../../ledger/trade-info.ts';
 import { loadProvider, PROVIDER_NAMES } from '../../types/exchange-rate/provider-folder.ts';
+import { invalidCursor } from '../cursor.ts';
 import { withDeadline } from '../deadline.ts';
 import { type ApiDeps, principalOf } from '../deps.ts';
+import { iso } from '../iso.ts';
 import { requireScope } from '../middleware/authenticate.ts';
 import { invalidInput, Problem } from '../problem.ts';
 import { tradeInfoListQuery, tradeInfoRequest } from '../rate-schemas.ts';
@@ -85,7 +87,7 @@ export function viewTradeInfo(info: TradeInfoState): Record<string, unknown> {
   const { namespace: _, atMs, error, ...rest } = info;
   return {
     ...rest,
-    at: atMs === null ? null : new Date(atMs).toISOString(),
+    at: iso(atMs),
     error: PROVIDER_NAMES.includes(info.provider) ? error : 'ProviderUnknown',
   };
 }
@@ -100,9 +102,7 @@ function decodeKey(cursor: string): Omit<TradeKey, 'namespace'> {
     .split('.');
   if (mark === 't' && rest.length === 0 && provider && ASSET.test(base ?? '') && ASSET.test(quote ?? ''))
     return { provider, base: base as string, quote: quote as string };
-  throw new Problem('InvalidCursor', 'Use nextCursor of an answer to the same query, unchanged', {
-    errors: [{ pointer: '?cursor', detail: 'is not a cursor of this query' }],
-  });
+  throw invalidCursor();
 }
 
 function notTracked(): Problem {
