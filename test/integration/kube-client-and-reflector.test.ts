@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -211,6 +212,31 @@ test('wraps errors, and tells when the outcome of a write is unknown', async () 
   expect((await client.applySsa<Dock>(DOCK, { metadata: ref, spec: { berth: 3 } })).spec).toEqual({
     berth: 3,
   });
+});
+
+test('a delete keeps its connection for the next call', async () => {
+  const namespace = await newNamespace();
+  const one = createKubeClient({
+    kubeconfigPath: server.kubeconfigPath,
+    fieldManager: 'longshore-test',
+    connections: 1,
+  });
+  let connections = 0;
+  const onConnected = () => {
+    connections += 1;
+  };
+  subscribe('undici:client:connected', onConnected);
+  try {
+    for (const name of ['a', 'b', 'c']) {
+      await one.create(DOCK, dock(namespace, name));
+      await one.delete(DOCK, { namespace, name });
+      await expect(one.delete(DOCK, { namespace, name })).rejects.toSatisfy(isNotFound);
+    }
+  } finally {
+    unsubscribe('undici:client:connected', onConnected);
+    await one.close();
+  }
+  expect(connections).toBe(1);
 });
 
 test('a second candidate leads after a clean release at once, and after a crash when the Lease runs out', async () => {

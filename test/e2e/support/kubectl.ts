@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { parseAllDocuments, stringify } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 
 const execute = promisify(execFile);
 
@@ -55,7 +55,7 @@ export class Kubectl {
   }
 
   apply(...manifests: object[]): Promise<string> {
-    const input = manifests.map((manifest) => stringify(manifest)).join('---\n');
+    const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests });
     return this.run(['apply', '--filename', '-'], { input });
   }
 
