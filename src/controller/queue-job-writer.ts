@@ -33,7 +33,9 @@ export interface QueueJobWriterOptions {
 /** Every write to QueueJobs. Each may be repeated, and none touches another object of the same name. */
 export class QueueJobWriter {
   readonly #options: QueueJobWriterOptions;
-  /** Uids whose deletion was asked for. */
+  /** Ids of jobs whose QueueJob is being made. */
+  readonly #making = new Set<string>();
+  /** Uids whose deletion was asked for, or is about to be. */
   readonly #deleted = new Set<string>();
 
   constructor(options: QueueJobWriterOptions) {
@@ -43,8 +45,19 @@ export class QueueJobWriter {
   /**
    * Makes the QueueJobs of jobs; one that is there already is fine, and an applied job needs none. Answers the ids of the jobs that have none now.
    * Jobs of a namespace that is gone are cancelled. Once the signal aborts the rest is left out, and answered as such.
+   * Those that another call is about to make are left to it.
    */
   async create(ids: readonly string[], signal: AbortSignal): Promise<string[]> {
+    const ours = ids.filter((id) => !this.#making.has(id));
+    for (const id of ours) this.#making.add(id);
+    try {
+      return await this.#createAll(ours, signal);
+    } finally {
+      for (const id of ours) this.#making.delete(id);
+    }
+  }
+
+  async #createAll(ids: readonly string[], signal: AbortSignal): Promise<string[]> {
     const failed: string[] = [];
     let isAway = false;
     for (let start = 0; start < ids.length; start += BATCH) {
@@ -107,20 +120,24 @@ export class QueueJobWriter {
 
   /** Deletes objects; one that is gone is fine. Rejects with the first failure: the others may not have been asked for. */
   async delete(objects: readonly QueueJob[], signal: AbortSignal): Promise<void> {
-    await forEachLimited(objects, CONCURRENT_CALLS, async ({ metadata }) => {
-      const { uid = '' } = metadata;
-      // The store shows it for a while: neither it nor whoever comes to the same conclusion asks twice.
-      if (this.#deleted.has(uid)) return;
-      this.#deleted.add(uid);
-      try {
-        await this.#options.client.delete(QUEUE_JOB, metadata, { uid, signal });
-      } catch (error) {
-        if (isNotFound(error)) return;
-        // A conflict, too: it says that nothing was deleted, not that the object is another one by now.
-        this.#deleted.delete(uid);
-        throw error;
-      }
-    });
+    // The store shows them for a while: neither it nor whoever comes to the same conclusion meanwhile asks twice.
+    const ours = objects.filter(({ metadata }) => !this.#deleted.has(metadata.uid ?? ''));
+    const open = new Set(ours.map(({ metadata }) => metadata.uid ?? ''));
+    for (const uid of open) this.#deleted.add(uid);
+    try {
+      await forEachLimited(ours, CONCURRENT_CALLS, async ({ metadata }) => {
+        const { uid = '' } = metadata;
+        // A conflict is a failure, too: it says that nothing was deleted, not that the object is another one by now.
+        try {
+          await this.#options.client.delete(QUEUE_JOB, metadata, { uid, signal });
+          open.delete(uid);
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+        }
+      });
+    } finally {
+      for (const uid of open) this.#deleted.delete(uid);
+    }
   }
 
   /** To be told of each object that is gone. */

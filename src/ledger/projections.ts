@@ -57,8 +57,10 @@ export async function findShownJobs(
   db: Queryable,
   objects: readonly ObjectLookup[],
 ): Promise<(ShownJob | null)[]> {
-  const { rows } = await db.query<ProjectedRow & { n: number; body_sha256: string | null }>(
-    `/* shown-jobs */ select k.n::integer as n, u.body_sha256, ${COLUMNS}
+  const { rows } = await db.query<ProjectedRow & { n: number; body_sha256: string | null }>({
+    // Planning it costs ten times as much as running it.
+    name: 'shown-jobs',
+    text: `/* shown-jobs */ select k.n::integer as n, u.body_sha256, ${COLUMNS}
      from unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) with ordinality as k(namespace, name, uid, id, n)
      left join unique_keys u on u.namespace = k.namespace and u.scope = 'resource' and u.key = k.uid
      cross join lateral (
@@ -68,13 +70,13 @@ export async function findShownJobs(
        union all
        (select * from jobs o where k.uid is null and k.id is null and o.resource_namespace = k.namespace
           and o.resource_name = k.name and o.projected order by o.id desc limit 1)) j`,
-    [
+    values: [
       objects.map((object) => object.namespace),
       objects.map((object) => object.name),
       objects.map((object) => object.uid),
       objects.map((object) => (isUuid(object.name) ? object.name : null)),
     ],
-  );
+  });
   const found: (ShownJob | null)[] = objects.map(() => null);
   for (const row of rows) found[row.n - 1] = { job: toProjectedJob(row), specSha256: row.body_sha256 };
   return found;

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { DEFAULT_JOB_TYPE_DEFAULTS, type JobType, type JobTypeDefaults } from '../core/job-type.ts';
 import type { KnownType, TypeLookup } from '../core/known-type.ts';
 import { toInputMistakes } from './input-mistakes.ts';
-import { SchemaCompiler } from './user-schema.ts';
+import { compileSchema } from './user-schema.ts';
 
 /** A type of users as whoever stores it gives it: schemas are JSON Schema 2020-12. */
 export interface UserType {
@@ -26,7 +26,6 @@ const MAX_ENTRIES = 2_000;
 export class TypeCatalogue implements TypeLookup {
   readonly #options: Required<TypeCatalogueOptions>;
   readonly #shipped: Map<string, KnownType>;
-  readonly #compiler = new SchemaCompiler();
   readonly #users = new Map<string, { type: KnownType | null; freshUntilMs: number }>();
 
   constructor(options: TypeCatalogueOptions) {
@@ -44,7 +43,7 @@ export class TypeCatalogue implements TypeLookup {
 
   async #load(namespace: string, name: string): Promise<KnownType | null> {
     const stored = await this.#options.find(namespace, name);
-    const type = stored === null ? null : fromStored(stored, this.#compiler);
+    const type = stored === null ? null : fromStored(stored);
     if (this.#users.size >= MAX_ENTRIES) this.#users.delete(this.#users.keys().next().value as string);
     this.#users.set(`${namespace}/${name}`, {
       type,
@@ -66,8 +65,8 @@ function fromShipped(type: JobType): KnownType {
   };
 }
 
-function fromStored(stored: UserType, compiler: SchemaCompiler): KnownType {
-  const validate = compiler.compile(stored.inputSchema);
+function fromStored(stored: UserType): KnownType {
+  const validate = compileSchema(stored.inputSchema);
   return {
     name: stored.name,
     defaults: { ...DEFAULT_JOB_TYPE_DEFAULTS, ...stored.defaults },

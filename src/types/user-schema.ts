@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { escapePointer } from '../core/json-safety.ts';
 import type { InputMistake } from '../core/known-type.ts';
@@ -7,43 +7,41 @@ import type { InputMistake } from '../core/known-type.ts';
 export type SchemaValidator = (value: unknown, base: string) => InputMistake[];
 
 const MAX_SCHEMA_BYTES = 32 * 1_024;
-const MAX_COMPILED = 500;
+const MAX_KNOWN = 500;
 
 /**
- * Validators for users' JSON Schemas (2020-12), each text compiled once. Remote references are not followed, and a schema
- * that cannot be used refuses every value with its reason. A validator stops at the first mistake, so that no input makes
- * it collect errors without end.
+ * A validator for a user's JSON Schema (2020-12). Remote references are not followed, and a schema that cannot be used
+ * refuses every value with its reason. It stops at the first mistake, so that no input makes it collect errors without end.
  */
-export class SchemaCompiler {
-  readonly #compiled = new Map<string, SchemaValidator>();
-
-  compile(schema: unknown): SchemaValidator {
-    const text = JSON.stringify(schema ?? true);
-    const key = createHash('sha256').update(text).digest('base64');
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
-    const validator = compile(text);
-    if (this.#compiled.size >= MAX_COMPILED)
-      this.#compiled.delete(this.#compiled.keys().next().value as string);
-    this.#compiled.set(key, validator);
-    return validator;
-  }
-}
-
-/** Why a JSON Schema cannot be used; null when it can. */
-export function schemaMistake(schema: unknown): string | null {
-  const compiled = compileText(JSON.stringify(schema ?? true));
-  return typeof compiled === 'string' ? compiled : null;
-}
-
-function compile(text: string): SchemaValidator {
-  const validate = compileText(text);
+export function compileSchema(schema: unknown): SchemaValidator {
+  const validate = compiled(schema);
   if (typeof validate === 'string') return refuse(`the type's schema ${validate}`);
   return (value, base) =>
     validate(value) ? [] : (validate.errors ?? []).map((error) => toMistake(error, base));
 }
 
+/** Why a JSON Schema cannot be used; null when it can. */
+export function schemaMistake(schema: unknown): string | null {
+  const validate = compiled(schema);
+  return typeof validate === 'string' ? validate : null;
+}
+
+/** What became of the schemas that were compiled last, by the SHA-256 of their text: compiling one takes milliseconds. */
+const known = new Map<string, ValidateFunction | string>();
+
 /** The validator, or in words what is wrong with the schema. */
+function compiled(schema: unknown): ValidateFunction | string {
+  const text = JSON.stringify(schema ?? true);
+  const key = hash('sha256', text);
+  let result = known.get(key);
+  if (result === undefined) {
+    result = compileText(text);
+    if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value as string);
+    known.set(key, result);
+  }
+  return result;
+}
+
 function compileText(text: string): ValidateFunction | string {
   if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES) return `is larger than ${MAX_SCHEMA_BYTES} bytes`;
   try {
