@@ -52,7 +52,7 @@ async function wakeOurs(bench: Bench): Promise<{ wakeMs: number; startMs: number
   await bench.podsReady(0);
   // KEDA's own loop has seen the zero by then.
   await sleep(2_000 + Math.random() * 3_000, undefined, { signal: bench.signal });
-  const changed = await watchForReplicas(bench);
+  const { changed } = await watchForReplicas(bench);
   const { id } = await bench.post({});
   // What the id says is before the commit, so both are rather too long than too short.
   const createdAtMs = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
@@ -65,8 +65,8 @@ async function wakeOurs(bench: Bench): Promise<{ wakeMs: number; startMs: number
   return { wakeMs: replicasAtMs - createdAtMs, startMs: Date.parse(job.startedAt ?? '') - createdAtMs };
 }
 
-/** Resolves once the watch is open, with when the Deployment first wants a pod. */
-async function watchForReplicas(bench: Bench): Promise<Promise<number>> {
+/** Resolves once it is known from where to watch; `changed` does with when the Deployment first wants a pod. */
+async function watchForReplicas(bench: Bench): Promise<{ changed: Promise<number> }> {
   const { namespace } = bench.installed;
   const { resourceVersion } = await bench.kube.list(DEPLOYMENT, { namespace });
   const stop = AbortSignal.any([bench.signal, AbortSignal.timeout(60_000)]);
@@ -76,12 +76,13 @@ async function watchForReplicas(bench: Bench): Promise<Promise<number>> {
     resourceVersion,
     signal: stop,
   });
-  return (async () => {
+  const first = async () => {
     for await (const event of events) {
       if (event.type === 'MODIFIED' && (event.object.spec.replicas ?? 0) > 0) return Date.now();
     }
     throw new Error('The watch of the Deployment ended');
-  })();
+  };
+  return { changed: first() };
 }
 
 async function wakeRival(rivals: Rivals, list: string): Promise<number> {

@@ -27,6 +27,8 @@ create type settlement as (
 -- Settles jobs whose rows the caller has locked: the only way out of a lease, and the only way into SUCCESS, ERROR and
 -- CANCELLED. A job that waits longer than a minute gives its place in the window back, unless a QueueJob shows it.
 create function settle_jobs(p_settlements settlement[]) returns void language plpgsql
+-- A plan for each length of the array costs several times its execution.
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
   with s as materialized (

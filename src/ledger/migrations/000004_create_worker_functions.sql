@@ -222,10 +222,12 @@ begin
       case when s.job_id is null then j.status when s.fate in ('SUCCESS', 'ERROR', 'CANCELLED') then s.fate else 'PROCESS' end
     from jsonb_to_recordset(p_items) as i(id uuid, lease bigint, outcome text)
     left join settled s on s.job_id = i.id
-    -- The answer to an earlier call with the same outcome may have been lost: say what became of it.
-    left join lateral (select jobs.status from jobs where s.job_id is null and jobs.id = i.id and jobs.namespace || '' = v_pool.namespace) j on true
+    -- The answer to an earlier call with the same outcome may have been lost: say what became of it. Without the limits the
+    -- planner takes these for joins of whole tables.
+    left join lateral (select jobs.status from jobs
+      where s.job_id is null and jobs.id = i.id and jobs.namespace || '' = v_pool.namespace limit 1) j on true
     left join lateral (select attempts.outcome from attempts
-      where s.job_id is null and j.status is not null and attempts.job_id = i.id and attempts.lease = i.lease) a on true;
+      where s.job_id is null and j.status is not null and attempts.job_id = i.id and attempts.lease = i.lease limit 1) a on true;
 end
 $$;
 
