@@ -57,29 +57,46 @@ export async function findShownJobs(
   db: Queryable,
   objects: readonly ObjectLookup[],
 ): Promise<(ShownJob | null)[]> {
-  const { rows } = await db.query<ProjectedRow & { n: number; body_sha256: string | null }>({
-    // Planning it costs ten times as much as running it.
-    name: 'shown-jobs',
-    text: `/* shown-jobs */ select k.n::integer as n, u.body_sha256, ${COLUMNS}
-     from unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) with ordinality as k(namespace, name, uid, id, n)
+  const ours = await findJobsByName(db, objects);
+  const found: (ShownJob | null)[] = ours.map((job) => (job === null ? null : { job, specSha256: null }));
+  const others = objects.flatMap((object, n) => (found[n] === null ? [{ ...object, n }] : []));
+  if (others.length === 0) return found;
+  const { rows } = await db.query<ProjectedRow & { n: number; body_sha256: string | null }>(
+    `/* shown-jobs */ select k.n, u.body_sha256, ${COLUMNS}
+     from unnest($1::integer[], $2::text[], $3::text[], $4::text[]) as k(n, namespace, name, uid)
      left join unique_keys u on u.namespace = k.namespace and u.scope = 'resource' and u.key = k.uid
      cross join lateral (
        select * from jobs o where o.id = u.job_id
        union all
-       select * from jobs o where u.job_id is null and o.id = k.id and o.namespace || '' = k.namespace and o.resource_uid is null
-       union all
-       (select * from jobs o where k.uid is null and k.id is null and o.resource_namespace = k.namespace
+       (select * from jobs o where k.uid is null and o.resource_namespace = k.namespace
           and o.resource_name = k.name and o.projected order by o.id desc limit 1)) j`,
-    values: [
-      objects.map((object) => object.namespace),
-      objects.map((object) => object.name),
-      objects.map((object) => object.uid),
-      objects.map((object) => (isUuid(object.name) ? object.name : null)),
+    [
+      others.map(({ n }) => n),
+      others.map(({ namespace }) => namespace),
+      others.map(({ name }) => name),
+      others.map(({ uid }) => uid),
     ],
-  });
-  const found: (ShownJob | null)[] = objects.map(() => null);
-  for (const row of rows) found[row.n - 1] = { job: toProjectedJob(row), specSha256: row.body_sha256 };
+  );
+  for (const row of rows) found[row.n] = { job: toProjectedJob(row), specSha256: row.body_sha256 };
   return found;
+}
+
+/** Jobs of ours, by the names of their QueueJobs. Most lookups are such, and PostgreSQL plans this one in a tenth of the time. */
+async function findJobsByName(
+  db: Queryable,
+  objects: readonly ObjectLookup[],
+): Promise<(ProjectedJob | null)[]> {
+  const ids = objects.flatMap(({ name }) => (isUuid(name) ? [name] : []));
+  if (ids.length === 0) return objects.map(() => null);
+  const { rows } = await db.query<ProjectedRow>(
+    `/* jobs-by-name */ select ${COLUMNS} from jobs j where j.id = any ($1::uuid[]) and j.resource_uid is null`,
+    [ids],
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return objects.map(({ namespace, name }) => {
+    const row = byId.get(name);
+    return row?.namespace === namespace ? toProjectedJob(row) : null;
+  });
 }
 
 /** A page of what holds a place in the window or should be shown by a QueueJob, by id. */
