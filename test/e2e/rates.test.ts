@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitFor } from '../support/wait-for.ts';
-import { useWorld } from './support/world.ts';
+import { readExample, useWorld } from './support/world.ts';
 
 const world = useWorld();
+const { kubectl } = world;
 const client = world.client();
 const { namespace } = world.installed;
 
@@ -53,6 +54,12 @@ test('a pair that is added is quoted, round after round', async () => {
   await rate('USDT-UAH', '41.5');
   const cross = await client.call<{ via: string; legs: object[] }>('GET', '/v1/rates/BTC-UAH');
   expect(cross).toMatchObject({ via: 'USDT', legs: [{ provider: 'binance' }, { provider: 'coingecko' }] });
+});
+
+test('a round out of turn is a manifest', async () => {
+  await kubectl.apply(...(await readExample('kubernetes/exchange-rate.yaml')));
+  await kubectl.waitFor('condition=Finished', 'queuejob/rates-now', 60);
+  expect((await kubectl.get('queuejob/rates-now'))?.status?.phase).toBe('Succeeded');
 });
 
 test('the bot answers, and tells a crossing once, though it is restarted', async () => {

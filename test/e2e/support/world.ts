@@ -44,7 +44,7 @@ export interface World {
   client(): CheckedClient;
   /** A pool for the type `greet`, from the example, with changes to its spec. */
   greeters(spec?: object): Promise<void>;
-  /** A pool of the shipped image for a shipped type; both have the type's name. */
+  /** The examples' pool for a shipped type, under the type's name, with the image under test and changes to its spec. */
   shippedPool(type: string, spec?: object): Promise<void>;
   /** The command line, in a pod of the API; answers what it prints. */
   longshore(...args: string[]): Promise<string>;
@@ -81,15 +81,13 @@ function worldOf(installed: Installed, namespace: string): World {
       await kubectl.waitFor('condition=Ready', 'workerpool/greeters', 60);
     },
     async shippedPool(type, spec = {}) {
-      await kubectl.apply({
-        apiVersion: 'longshore.dev/v1alpha1',
-        kind: 'WorkerPool',
-        metadata: { name: type },
-        spec: {
-          ...{ image: installed.image, types: [{ name: type }], cooldownSeconds: 10, maxReplicas: 2 },
-          ...spec,
-        },
-      });
+      const files = ['kubernetes/worker-pool.yaml', 'kubernetes/worker-pools.yaml'];
+      const pools = (await Promise.all(files.map(readExample))).flat();
+      const pool = pools.find((each) =>
+        (each.spec.types as { name: string }[]).some(({ name }) => name === type),
+      );
+      const own = { image: installed.image, cooldownSeconds: 10, maxReplicas: 2, ...spec };
+      await kubectl.apply({ ...pool, metadata: { name: type }, spec: { ...pool?.spec, ...own } });
       await kubectl.waitFor('condition=Ready', `workerpool/${type}`, 60);
     },
     longshore: (...args) =>
