@@ -48,9 +48,16 @@ COPY --from=build /build/dist dist
 # `kubectl exec … -- longshore api-key create`. Nothing at run time needs npm, and what is not there cannot be attacked.
 RUN chmod 755 bin/longshore.js \
   && ln -s /app/bin/longshore.js /usr/local/bin/longshore \
-  && rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn*
+  && rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /usr/local/bin/yarn* \
+  && install -d -o 1000 -g 1000 compile-cache
 # The user `node` as a number: the kubelet cannot tell of a name that it is not root.
 USER 1000:1000
+# What V8 makes of the sources, so that a pod takes its first job sooner. Node.js keeps it for each user of its own: whoever
+# runs this image as another one goes without. Pods cannot write to it.
+ENV NODE_COMPILE_CACHE=/app/compile-cache
+RUN node dist/cli/main.js --version && node --input-type=module --eval "for (const part of \
+  ['worker/public', 'types/handlers', 'cli/process-commands', 'api/main', 'controller/main', 'bot/main']) \
+  await import('/app/dist/' + part + '.js'); process.exit()"
 EXPOSE 8080 8081 9091
 STOPSIGNAL SIGTERM
 # Node.js itself is process 1: the program has a handler for each signal from its first line on, and starts no others.

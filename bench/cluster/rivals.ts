@@ -77,6 +77,8 @@ export class Rivals {
     );
     await this.#kubectl.waitFor('condition=Ready', 'pod/redis', 60);
     this.redis = new Redis({ host: '127.0.0.1', port: NODE_PORT, maxRetriesPerRequest: 20 });
+    // The Service takes a moment; the ping below waits for it.
+    this.redis.on('error', () => {});
     await this.redis.ping();
   }
 
