@@ -14,7 +14,7 @@ import {
 import { type Bench, fixed, type Measurement, type Row, requireSuccess, setting } from '../bench.ts';
 
 /** More than it can do, so that what it does is its limit; the rest waits in the ledger. */
-const RATE = setting('BENCH_RATE', 200);
+const RATE = setting('BENCH_RATE', 120);
 const SECONDS = setting('BENCH_SECONDS', 60);
 const LIVES = setting('BENCH_LIVES', 1_500);
 /** Until queue, caches and compilers are warm. */

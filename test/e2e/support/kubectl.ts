@@ -55,7 +55,8 @@ export class Kubectl {
   }
 
   apply(...manifests: object[]): Promise<string> {
-    const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests });
+    // As JSON: kubectl reads YAML 1.1, in which `no` is no text.
+    const input = manifests.map((manifest) => JSON.stringify(manifest)).join('\n---\n');
     return this.run(['apply', '--filename', '-'], { input });
   }
 
