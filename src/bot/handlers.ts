@@ -33,6 +33,8 @@ export function addHandlers(bot: Bot, options: HandlerOptions): void {
       await endChat(options.db, options.namespace, ctx.chat.id, 'The bot was blocked');
   });
   bot.use(async (ctx, next) => {
+    // In a group most messages are for others: only what is meant for the bot counts.
+    if (isTalk(ctx)) return next();
     const verdict = flood.take(ctx.from?.id ?? ctx.chat?.id ?? 0);
     if (verdict === 'pass') return next();
     onUpdate('limited');
@@ -57,6 +59,12 @@ export function addHandlers(bot: Bot, options: HandlerOptions): void {
     if (ctx.chat.type === 'private')
       await answer(ctx, { text: 'I understand commands only. See /help.' }, options);
   });
+}
+
+/** A message in a group that is no command. */
+function isTalk({ chat, message }: Context): boolean {
+  if (message === undefined || chat === undefined || chat.type === 'private') return false;
+  return message.entities?.some(({ type, offset }) => type === 'bot_command' && offset === 0) !== true;
 }
 
 async function answer(

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '../core/logger.ts';
 import type { Database } from '../ledger/database.ts';
 import type { LedgerListener } from '../ledger/listener.ts';
 import { readPoolLoads } from '../ledger/pool-loads.ts';
+import { PeriodicService } from '../lifecycle/service.ts';
 import { withDeadline } from '../lifecycle/wait-for.ts';
 import { ScalerServer, type ScalerTls } from '../scaler/scaler-server.ts';
 
@@ -26,6 +28,8 @@ export interface ScalerOptions {
   };
   /** See {@link ScalerServer}. */
   repeatMs?: number;
+  /** How often the certificate is looked at. Defaults to 10 s. */
+  certificateMs?: number;
 }
 
 export interface RunningScaler {
@@ -36,13 +40,52 @@ export interface RunningScaler {
 /** KEDA waits for an answer, and a connection of the ledger with it. */
 const READ_TIMEOUT_MS = 3_000;
 
-/** Serves KEDA from the ledger, leader or not; the ledger's notifications wake it. */
+/**
+ * Serves KEDA from the ledger, leader or not; the ledger's notifications wake it. A certificate that was renewed is taken
+ * up: pools tell KEDA to trust the new one, and no longer the old one.
+ */
 export async function startScaler(options: ScalerOptions): Promise<RunningScaler> {
-  const { settings, db, listener, logger, metrics, repeatMs } = options;
-  const tls = await readTls(settings);
-  const server = new ScalerServer({
+  const { settings, listener, logger, certificateMs = 10_000 } = options;
+  let tls = await readTls(settings);
+  let server = createServer(options, settings.port, tls);
+  const wake = () => server.wake();
+  const port = await server.start();
+  listener.on('work', wake).on('connected', wake);
+  const renewal = new PeriodicService({
+    name: 'scaler-certificate',
+    intervalMs: certificateMs,
+    logger,
+    runOnce: async () => {
+      const read = await readTls(settings);
+      if (isDeepStrictEqual(read, tls)) return { renewed: 0 };
+      // Streams end cleanly, and KEDA opens them again at once.
+      await server.stop();
+      server = createServer(options, port, read);
+      await server.start();
+      tls = read;
+      logger.info({ port }, 'Scaler has taken up a new certificate');
+      return { renewed: 1 };
+    },
+  });
+  if (tls !== undefined) renewal.start();
+  return {
+    port,
+    async stop() {
+      await renewal.stop();
+      listener.off('work', wake).off('connected', wake);
+      await server.stop();
+    },
+  };
+}
+
+function createServer(
+  { settings, db, logger, metrics, repeatMs }: ScalerOptions,
+  port: number,
+  tls: ScalerTls | undefined,
+): ScalerServer {
+  return new ScalerServer({
     host: settings.host,
-    port: settings.port,
+    port,
     ...(tls === undefined ? {} : { tls }),
     read: (pools) => withDeadline(() => readPoolLoads(db, { pools }), READ_TIMEOUT_MS),
     logger,
@@ -50,16 +93,6 @@ export async function startScaler(options: ScalerOptions): Promise<RunningScaler
     onRequest: metrics.onScalerRequest,
     onPush: metrics.onScalerPush,
   });
-  const wake = () => server.wake();
-  listener.on('work', wake).on('connected', wake);
-  const port = await server.start();
-  return {
-    port,
-    async stop() {
-      listener.off('work', wake).off('connected', wake);
-      await server.stop();
-    },
-  };
 }
 
 async function readTls({

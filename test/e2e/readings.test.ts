@@ -6,6 +6,8 @@ import { useWorld } from './support/world.ts';
 const world = useWorld();
 const client = world.client();
 const CUSTOMERS = 500;
+/** Those of one register: the seed gives each fourth meter two. */
+const METERS = Array.from({ length: CUSTOMERS }, (_, n) => n + 1).filter((number) => number % 4 !== 3);
 
 interface Reading {
   id: string;
@@ -18,8 +20,8 @@ interface Reading {
 
 const send = (dayOfMonth: number, value: number) =>
   client.call('POST', '/v1/meter-readings:batch', {
-    readings: Array.from({ length: CUSTOMERS }, (_, n) => ({
-      ...{ meterId: `METER-${n + 1}`, value, readAt: windowTime(dayOfMonth) },
+    readings: METERS.map((number) => ({
+      ...{ meterId: `METER-${number}`, value, readAt: windowTime(dayOfMonth) },
     })),
   });
 const judged = (meterId: string, count: number) =>

@@ -131,6 +131,26 @@ describe('the scaler', () => {
   });
 });
 
+describe('the namespace of jobs', () => {
+  const key = { api: { adminKey: { existingSecret: 'first' } } };
+
+  test.each([
+    ['that of the release', {}, 'harbour'],
+    ['the one that is watched', { watchNamespace: 'shop' }, 'shop'],
+    ['that of the default pools', { defaultPools: { enabled: true, namespace: 'pools' } }, 'pools'],
+  ])('is %s, for pools, a first key and the bot', async (_, values, namespace) => {
+    const bot = { enabled: true, existingSecret: 'telegram' };
+    const chart = await renderChart({ ...TRIAL, defaultPools: { enabled: true }, ...key, bot, ...values });
+    expect(chart.text).toContain(`--admin-key=${namespace}`);
+    const pools = chart.get('ConfigMap', 'longshore-default-pools') as unknown as {
+      data: Record<string, string>;
+    };
+    expect(pools.data['pools.yaml']).toContain(`namespace: ${namespace}`);
+    const { env } = containerOf(chart.get('Deployment', 'longshore-bot'));
+    expect(env).toContainEqual({ name: 'LONGSHORE_BOT_NAMESPACE', value: namespace });
+  });
+});
+
 describe('the bot', () => {
   const bot = { enabled: true, existingSecret: 'telegram' };
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { credentials, status } from '@grpc/grpc-js';
@@ -53,7 +53,12 @@ afterEach(async () => {
 
 /** Repeats slowly, so that whatever a test sees of it at once came by a notification. */
 async function start(
-  options: { db?: Database; repeatMs?: number; tls?: { cert: string; key: string; ca?: string } } = {},
+  options: {
+    db?: Database;
+    repeatMs?: number;
+    tls?: { cert: string; key: string; ca?: string };
+    certificateMs?: number;
+  } = {},
 ): Promise<{ scaler: RunningScaler; client: ScalerClient }> {
   const { tls } = options;
   const scaler = await startScaler({
@@ -68,6 +73,7 @@ async function start(
     listener,
     logger: silentLogger,
     repeatMs: options.repeatMs ?? 3_600_000,
+    ...(options.certificateMs === undefined ? {} : { certificateMs: options.certificateMs }),
     metrics: {
       onScalerRequest: (method, code) => requests.push(`${method} ${code}`),
       onScalerPush: () => {},
@@ -367,6 +373,23 @@ describe('with TLS', () => {
     await expect(connect(scaler.port, [read('keda.crt')]).isActive(POOL)).rejects.toMatchObject({
       code: status.UNAVAILABLE,
     });
+  });
+
+  it('takes up a certificate that was renewed', async () => {
+    const tls = { cert: file('renewed.crt'), key: file('renewed.key') };
+    copyFileSync(file('tls.crt'), tls.cert);
+    copyFileSync(file('tls.key'), tls.key);
+    const { scaler } = await start({ tls, certificateMs: 50 });
+    const before = connect(scaler.port, [read('tls.crt')]).stream(POOL);
+    await waitFor(() => before.states.length === 1, { describe: 'the open stream' });
+    const days = ['-days', '2', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
+    const server = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+    openssl('req', '-x509', ...days, ...server, '-keyout', 'next.key', '-out', 'next.crt');
+    renameSync(file('next.key'), tls.key);
+    renameSync(file('next.crt'), tls.cert);
+    const renewed = connect(scaler.port, [read('renewed.crt')]);
+    await waitFor(() => renewed.isActive(POOL).catch(() => null), { describe: 'the new certificate' });
+    expect(before.ended).toBe('OK');
   });
 
   it('with an authority for clients answers those alone that it vouches for', async () => {

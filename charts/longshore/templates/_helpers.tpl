@@ -217,9 +217,12 @@ envFrom:
 {{ index .Chart.Annotations "longshore.dev/schema-version" }}
 {{- end -}}
 
-{{/* A generated password that stays what it is: (list $ "secret" "key"). */}}
+{{/* The password that was given, or a generated one that stays what it is: (list $ "secret" "key" given). */}}
 {{- define "longshore.password" -}}
 {{- $root := index . 0 -}}
+{{- if index . 3 -}}
+{{ index . 3 }}
+{{- else -}}
 {{- $there := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
 {{- $kept := dig "data" (index . 2) "" ($there | default dict) -}}
 {{- if $kept -}}
@@ -228,9 +231,15 @@ envFrom:
 {{ randAlphaNum 32 }}
 {{- end -}}
 {{- end -}}
+{{- end -}}
 
 {{/* The rules of a role of files/rbac: (list $ "file" index). They are the files of k8s/rbac, which give the reasons. */}}
 {{- define "longshore.rules" -}}
 {{- $documents := splitList "\n---\n" ((index . 0).Files.Get (printf "files/rbac/%s.yaml" (index . 1))) -}}
 {{- toYaml (index $documents (index . 2) | fromYaml).rules -}}
 {{- end -}}
+
+{{/* The namespace whose jobs a first key is for, and which the default pools serve. */}}
+{{- define "longshore.jobsNamespace" -}}
+{{- .Values.defaultPools.namespace | default .Values.watchNamespace | default .Release.Namespace -}}
+{{- end }}
