@@ -26,6 +26,7 @@ export default defineConfig({
           hookTimeout: 300_000,
           // One cluster and one release: what one test breaks, another would see.
           fileParallelism: false,
+          retry: 1,
         },
       },
     ],

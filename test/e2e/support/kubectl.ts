@@ -56,7 +56,7 @@ export class Kubectl {
 
   apply(...manifests: object[]): Promise<string> {
     // As JSON: kubectl reads YAML 1.1, in which `no` is no text.
-    const input = manifests.map((manifest) => JSON.stringify(manifest)).join('\n---\n');
+    const input = manifests.map((manifest) => JSON.stringify(manifest)).join('\n');
     return this.run(['apply', '--filename', '-'], { input });
   }
 
