@@ -14,7 +14,7 @@ interface Reading {
   meterId: string;
   value: number;
   status: 'RECEIVED' | 'ACCEPTED' | 'REFUSED';
-  reason: string | null;
+  reason: { code: string } | null;
   consumption: number | null;
 }
 
@@ -55,7 +55,7 @@ test('a value below the last one is refused, with its reason', async () => {
     ...{ meterId: 'METER-2', value: 19_000, readAt: windowTime(17) },
   });
   const { readings } = await judged('METER-2', 3);
-  expect(readings[0]).toMatchObject({ value: 19_000, status: 'REFUSED', reason: 'LowerThanLast' });
+  expect(readings[0]).toMatchObject({ value: 19_000, status: 'REFUSED', reason: { code: 'LowerThanLast' } });
 });
 
 test('one job judges many, and the pods leave again', async () => {
