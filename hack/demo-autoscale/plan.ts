@@ -43,7 +43,7 @@ export function demoPools(installed: Installation, greet: object): DemoPool[] {
     {
       name: 'greeters',
       type: 'greet',
-      caption: 'greet, from an image of its own: 1 s of waiting; 5 at once a pod, 6 pods at most',
+      caption: 'greet, of an own image: 1 s of waiting; 5 at once a pod, 6 pods at most',
       peakRate: 25,
       submit: { input: { name: 'Ada', seconds: 1 } },
       spec: { ...PACE, image: installed.customImage, types: [greet], concurrency: 5, maxReplicas: 6 },
