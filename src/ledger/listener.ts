@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { unlessAborted } from '../core/abort.ts';
 import type { Logger } from '../core/logger.ts';
 
 /** A server that does not answer is not waited for: the connection ends with the process, or with the network's patience. */
@@ -79,7 +80,8 @@ export class LedgerListener extends EventEmitter<ListenerEvents> {
     ended.catch(() => {});
     client.on('notification', (message) => this.#onNotification(message));
     try {
-      await client.connect();
+      // A client that is ended while it connects never says so.
+      await unlessAborted(client.connect(), this.#abort.signal);
       await client.query('listen longshore_work; listen longshore_changes; listen longshore_rates');
       onConnected();
       this.emit('connected');
