@@ -4,8 +4,7 @@ import { systemClock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Tracer } from '../core/tracing.ts';
 import type { WebhookRules } from '../core/webhook-url.ts';
-import { HealthServer } from '../lifecycle/health-server.ts';
-import { Shutdown } from '../lifecycle/shutdown.ts';
+import { startProcess } from '../lifecycle/start-process.ts';
 import { SHIPPED_TYPES } from '../types/registry.ts';
 import type { ApiMetrics } from './deps.ts';
 import { startApi } from './start-api.ts';
@@ -28,13 +27,7 @@ const MAX_STREAMS_PER_KEY = 200;
 /** Runs an API process until it is told to stop. */
 export async function runApi(config: Config, telemetry: ApiTelemetry): Promise<void> {
   const { logger } = telemetry;
-  const shutdown = new Shutdown({ logger });
-  shutdown.install();
-  shutdown.add('telemetry', () => telemetry.stop());
-  const health = new HealthServer({ ...config.health, logger, metrics: () => telemetry.renderMetrics() });
-  await health.start();
-  shutdown.add('health', () => health.stop());
-  health.addCheck('start', () => Promise.reject(new Error('The API is starting')));
+  const { shutdown, health } = await startProcess({ name: 'API', health: config.health, telemetry });
   const api = await startApi({
     host: config.api.host,
     port: config.api.port,

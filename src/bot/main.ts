@@ -1,8 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import type { Config } from '../config/config.ts';
 import { systemClock } from '../core/clock.ts';
-import { HealthServer } from '../lifecycle/health-server.ts';
-import { Shutdown } from '../lifecycle/shutdown.ts';
+import { startProcess } from '../lifecycle/start-process.ts';
 import { startTelemetry } from '../telemetry/process-telemetry.ts';
 import { createBotMetrics } from './metrics.ts';
 import { startBot } from './start-bot.ts';
@@ -16,13 +15,7 @@ export async function runBot(config: Config): Promise<void> {
   setFlagsFromString('--semi-space-growth-factor=1');
   const telemetry = await startTelemetry('bot', config.log.level);
   const { logger } = telemetry;
-  const shutdown = new Shutdown({ logger });
-  shutdown.install();
-  shutdown.add('telemetry', () => telemetry.stop());
-  const health = new HealthServer({ ...config.health, logger, metrics: telemetry.renderMetrics });
-  await health.start();
-  shutdown.add('health', () => health.stop());
-  health.addCheck('start', () => Promise.reject(new Error('The bot is starting')));
+  const { shutdown, health } = await startProcess({ name: 'bot', health: config.health, telemetry });
   const { token, apiUrl, namespace, perMinute, maxSubscriptions, webhookUrl, webhookSecret } = config.bot;
   const bot = await startBot({
     postgresUrl: config.postgres.url,

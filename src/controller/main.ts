@@ -11,8 +11,9 @@ import { LeaderLock } from '../ledger/leader-lock.ts';
 import { LedgerListener } from '../ledger/listener.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
 import { readConnectionLimit } from '../ledger/worker-pools.ts';
-import { HealthServer } from '../lifecycle/health-server.ts';
-import { Shutdown } from '../lifecycle/shutdown.ts';
+import type { HealthServer } from '../lifecycle/health-server.ts';
+import type { Shutdown } from '../lifecycle/shutdown.ts';
+import { startProcess } from '../lifecycle/start-process.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
 import { JobQueue } from '../queue/job-queue.ts';
 import { startTelemetry } from '../telemetry/process-telemetry.ts';
@@ -54,14 +55,8 @@ interface Base {
 export async function runController(config: Config): Promise<void> {
   const telemetry = await startTelemetry('controller', config.log.level);
   const { logger, tracer } = telemetry;
-  const shutdown = new Shutdown({ logger });
-  shutdown.install();
-  shutdown.add('telemetry', () => telemetry.stop());
   const metrics = createControllerMetrics(telemetry.registry);
-  const health = new HealthServer({ ...config.health, logger, metrics: telemetry.renderMetrics });
-  await health.start();
-  shutdown.add('health', () => health.stop());
-  health.addCheck('start', () => Promise.reject(new Error('The controller is starting')));
+  const { shutdown, health } = await startProcess({ name: 'controller', health: config.health, telemetry });
 
   const db = connectDatabase({
     url: config.postgres.url,

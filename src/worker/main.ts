@@ -6,8 +6,7 @@ import { isFinal, type JobStatus } from '../core/job.ts';
 import { connectDatabase } from '../ledger/database.ts';
 import { waitForSchema } from '../ledger/migrate.ts';
 import type { Committed, Outcome } from '../ledger/worker-ledger.ts';
-import { HealthServer } from '../lifecycle/health-server.ts';
-import { Shutdown } from '../lifecycle/shutdown.ts';
+import { startProcess } from '../lifecycle/start-process.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
 import { createJobMetrics, createWorkerMetrics } from '../telemetry/metrics.ts';
 import { type ProcessTelemetry, startTelemetry } from '../telemetry/process-telemetry.ts';
@@ -43,13 +42,7 @@ export async function runWorker(
 ): Promise<void> {
   const telemetry = await startTelemetry('worker', config.log.level);
   const { logger } = telemetry;
-  const shutdown = new Shutdown({ logger });
-  shutdown.install();
-  shutdown.add('telemetry', () => telemetry.stop());
-  const health = new HealthServer({ ...config.health, logger, metrics: telemetry.renderMetrics });
-  await health.start();
-  shutdown.add('health', () => health.stop());
-  health.addCheck('start', () => Promise.reject(new Error('The worker is starting')));
+  const { shutdown, health } = await startProcess({ name: 'worker', health: config.health, telemetry });
 
   const registrations = createRegistrations(config).filter(
     ({ type }) => config.worker.types.length === 0 || config.worker.types.includes(type.name),
