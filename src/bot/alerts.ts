@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock.ts';
+import type { Pair } from '../core/rates/rate.ts';
 import type { RateReader } from '../core/rates/rate-reader.ts';
 import type { Database } from '../ledger/database.ts';
-import { type JudgedPrice, judgeThresholds, queueReports } from '../ledger/subscriptions.ts';
-import type { Pair } from './parse.ts';
-import { toPrice } from './wording.ts';
+import { judgeThresholds, queueReports } from '../ledger/subscriptions.ts';
+import { priceOn, toPrice } from './wording.ts';
 
 export interface AlertsOptions {
   db: Database;
@@ -29,12 +29,12 @@ export class Alerts {
   async runOnce(signal: AbortSignal): Promise<{ alerts: number; reports: number }> {
     const { db, rates, namespace, clock, onQueued } = this.#options;
     const board = await rates.board(namespace);
-    const find = (pair: Pair) => board.find(pair, clock.now());
+    const priceOf = (pair: Pair) => priceOn(board, pair, clock.now());
     let alerts = 0;
     if (board.version > this.#judged) {
       // A stale price says nothing of where the market is.
-      const fresh = (pair: Pair): JudgedPrice | null => {
-        const rate = find(pair);
+      const fresh = (pair: Pair) => {
+        const rate = board.find(pair, clock.now());
         return rate === null || rate.stale ? null : toPrice(rate);
       };
       alerts = (await judgeThresholds(db, { namespace, version: board.version }, fresh)) ?? 0;
@@ -42,15 +42,7 @@ export class Alerts {
     }
     let reports = 0;
     for (let queued = REPORTS; queued === REPORTS && !signal.aborted; reports += queued) {
-      queued = await queueReports(
-        db,
-        namespace,
-        (pair) => {
-          const rate = find(pair);
-          return rate === null ? null : toPrice(rate);
-        },
-        REPORTS,
-      );
+      queued = await queueReports(db, namespace, priceOf, REPORTS);
     }
     if (alerts + reports > 0) onQueued();
     return { alerts, reports };

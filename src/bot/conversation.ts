@@ -1,25 +1,25 @@
 import type { Clock } from '../core/clock.ts';
 import { compareDecimals } from '../core/rates/decimal.ts';
+import type { Pair } from '../core/rates/rate.ts';
 import type { RateBoard } from '../core/rates/rate-board.ts';
 import type { RateReader } from '../core/rates/rate-reader.ts';
 import type { Database } from '../ledger/database.ts';
 import {
   addSubscription,
-  type JudgedPrice,
   listSubscriptions,
   removeSubscriptions,
   type SubscriptionRule,
 } from '../ledger/subscriptions.ts';
-import { type Pair, parseConversion, parsePairArgument, parseStop, parseSubscription } from './parse.ts';
+import { parseConversion, parsePairArgument, parseStop, parseSubscription } from './parse.ts';
 import {
   conversionReply,
   HELP,
   listReply,
+  priceOn,
   type Reply,
   rateReply,
   stoppedReply,
   subscribedReply,
-  toPrice,
   unknownReply,
 } from './wording.ts';
 
@@ -81,8 +81,9 @@ export class Conversation {
 
   async rate(pair: Pair): Promise<Reply> {
     const board = await this.#board();
-    const price = this.#find(board, pair);
-    return price === null ? this.#unknown(board, pair) : rateReply(price, this.#options.clock.now());
+    const nowMs = this.#options.clock.now();
+    const price = priceOn(board, pair, nowMs);
+    return price === null ? this.#unknown(board, pair) : rateReply(price, nowMs);
   }
 
   async subscribe(chatId: number, pair: Pair, rule: SubscriptionRule): Promise<Reply> {
@@ -111,19 +112,13 @@ export class Conversation {
     const wish = parseConversion(text);
     if ('mistake' in wish) return mistaken(wish.mistake);
     const board = await this.#board();
-    const price = this.#find(board, wish.pair);
-    return price === null
-      ? this.#unknown(board, wish.pair)
-      : conversionReply(wish.amount, price, this.#options.clock.now());
+    const nowMs = this.#options.clock.now();
+    const price = priceOn(board, wish.pair, nowMs);
+    return price === null ? this.#unknown(board, wish.pair) : conversionReply(wish.amount, price, nowMs);
   }
 
   async #board(): Promise<RateBoard> {
     return this.#options.rates.board(this.#options.namespace);
-  }
-
-  #find(board: RateBoard, pair: Pair): JudgedPrice | null {
-    const rate = board.find(pair, this.#options.clock.now());
-    return rate === null ? null : toPrice(rate);
   }
 
   #unknown(board: RateBoard, pair: Pair): Reply {

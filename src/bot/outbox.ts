@@ -9,10 +9,8 @@ import { endChat, moveChat } from '../ledger/subscriptions.ts';
 import { type Api, type CallFailure, callSignal, readFailure, toOptions } from './telegram.ts';
 import { alertReply, type Reply, reportReply } from './wording.ts';
 
-export type MessageOutcome = 'sent' | 'limited' | 'gone' | 'refused' | 'failed' | 'expired';
-export const MESSAGE_OUTCOMES: readonly MessageOutcome[] = [
-  ...(['sent', 'limited', 'gone', 'refused', 'failed', 'expired'] as const),
-];
+export const MESSAGE_OUTCOMES = ['sent', 'limited', 'gone', 'refused', 'failed', 'expired'] as const;
+export type MessageOutcome = (typeof MESSAGE_OUTCOMES)[number];
 
 export interface OutboxOptions {
   db: Database;

@@ -1,12 +1,7 @@
 import { parsePrice } from '../core/rates/decimal.ts';
-import { ASSET } from '../core/rates/rate.ts';
+import { ASSET, type Pair } from '../core/rates/rate.ts';
 import { parseEvery } from '../core/schedule.ts';
 import type { SubscriptionRule } from '../ledger/subscriptions.ts';
-
-export interface Pair {
-  base: string;
-  quote: string;
-}
 
 /** What a person did wrong, as it is told to them. Never has their own words in it, which could be anything. */
 export interface Mistake {

@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../core/logger.ts';
-import { ALLOWED_UPDATES, type Bot, callSignal, readFailure, toSignal } from './telegram.ts';
-
-type Update = Parameters<Bot['handleUpdate']>[0];
+import { ALLOWED_UPDATES, type Bot, callSignal, readFailure, toSignal, type Update } from './telegram.ts';
 
 export interface PollingOptions {
   bot: Bot;

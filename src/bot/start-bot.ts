@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/logger.ts';
 import { RateReader } from '../core/rates/rate-reader.ts';
@@ -16,7 +15,15 @@ import { addHandlers } from './handlers.ts';
 import type { BotMetrics } from './metrics.ts';
 import { Outbox } from './outbox.ts';
 import { Polling } from './polling.ts';
-import { ALLOWED_UPDATES, type Bot, callSignal, createClient, readFailure } from './telegram.ts';
+import {
+  ALLOWED_UPDATES,
+  type Bot,
+  callSignal,
+  createClient,
+  readFailure,
+  type Update,
+  untilTaken,
+} from './telegram.ts';
 import { WebhookServer } from './webhook-server.ts';
 
 export interface BotOptions {
@@ -46,7 +53,6 @@ export interface RunningBot {
 }
 
 const MAX_CONNECTIONS = 5;
-const LONGEST_PAUSE_MS = 30_000;
 
 /** Starts the bot: waits for the ledger and for Telegram, then takes updates and sends what waits. */
 export async function startBot(options: BotOptions): Promise<RunningBot> {
@@ -105,18 +111,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
 
 /** Who we are, however long Telegram takes to say it; then the menu of commands, if it can be had. */
 async function greet(bot: Bot, logger: Logger, signal: AbortSignal): Promise<void> {
-  for (let pauseMs = 500; !bot.isInited(); pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
-    signal.throwIfAborted();
-    try {
-      bot.botInfo = await bot.api.getMe(callSignal(signal));
-    } catch (error) {
-      signal.throwIfAborted();
-      const failure = readFailure(error);
-      const retryInMs = failure.kind === 'limited' ? failure.retryAfterMs : pauseMs;
-      logger.warn({ reason: failure.reason, retryInMs }, 'Waited for Telegram');
-      await sleep(retryInMs, undefined, { signal });
-    }
-  }
+  bot.botInfo = await untilTaken((ending) => bot.api.getMe(ending), { logger, signal });
   await bot.api
     .setMyCommands(COMMANDS, {}, callSignal(signal))
     .catch((error: unknown) => logger.warn({ reason: readFailure(error).reason }, 'Failed to set the menu'));
@@ -146,7 +141,7 @@ interface Intake {
 
 function startIntake(options: BotOptions, bot: Bot): Promise<Intake> {
   const { webhook, logger, metrics } = options;
-  const handle = async (update: Parameters<Bot['handleUpdate']>[0]) => {
+  const handle = async (update: Update) => {
     try {
       await bot.handleUpdate(update);
     } catch (error) {
@@ -166,7 +161,7 @@ function startIntake(options: BotOptions, bot: Bot): Promise<Intake> {
 interface IntakeOptions {
   bot: Bot;
   logger: Logger;
-  handle(update: Parameters<Bot['handleUpdate']>[0]): Promise<void>;
+  handle(update: Update): Promise<void>;
 }
 
 function startPolling(options: IntakeOptions): Intake {
@@ -195,19 +190,9 @@ async function startWebhook(
   const { bot, url, secret, signal, logger } = options;
   const server = new WebhookServer({ ...options, path: new URL(url).pathname });
   const port = await server.start();
-  for (let pauseMs = 500; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
-    try {
-      await bot.api.setWebhook(
-        url,
-        { secret_token: secret, allowed_updates: ALLOWED_UPDATES },
-        callSignal(signal),
-      );
-      break;
-    } catch (error) {
-      signal.throwIfAborted();
-      logger.warn({ reason: readFailure(error).reason, retryInMs: pauseMs }, 'Failed to set the webhook');
-      await sleep(pauseMs, undefined, { signal });
-    }
-  }
+  await untilTaken(
+    (ending) => bot.api.setWebhook(url, { secret_token: secret, allowed_updates: ALLOWED_UPDATES }, ending),
+    { logger, signal },
+  );
   return { port, check: async () => {}, stop: () => server.stop() };
 }

@@ -1,9 +1,13 @@
 import { type Api, Bot, type Context, GrammyError, HttpError, InlineKeyboard } from 'grammy';
+import type { Logger } from '../core/logger.ts';
+import { waitForDependency } from '../lifecycle/wait-for.ts';
 import type { Button, Reply } from './wording.ts';
 
 export type AllowedUpdate = 'message' | 'callback_query' | 'my_chat_member';
 /** Nothing else is sent to us. */
 export const ALLOWED_UPDATES: readonly AllowedUpdate[] = ['message', 'callback_query', 'my_chat_member'];
+
+export type Update = Parameters<Bot['handleUpdate']>[0];
 
 /** Longer than a long poll. */
 const CLIENT_TIMEOUT_SECONDS = 40;
@@ -63,6 +67,34 @@ export function readFailure(error: unknown): CallFailure {
   const code = (inner as { code?: unknown } | null)?.code;
   const name = inner instanceof Error ? inner.name : 'Error';
   return { kind: 'unavailable', reason: typeof code === 'string' ? code : name };
+}
+
+/** What may be logged of a failed call. */
+class CallError extends Error {
+  override name = 'CallError';
+  readonly failure: CallFailure;
+
+  constructor(error: unknown) {
+    const failure = readFailure(error);
+    super(failure.reason);
+    this.failure = failure;
+  }
+}
+
+/** Makes a call until Telegram takes it, however long that takes. Rejects with the signal's reason once that aborts. */
+export function untilTaken<Answer>(
+  call: (signal: Exclude<Signal, undefined>) => Promise<Answer>,
+  { logger, signal }: { logger: Logger; signal: AbortSignal },
+): Promise<Answer> {
+  const probe = (ending: AbortSignal) =>
+    call(toSignal(ending)).catch((error: unknown) => {
+      throw new CallError(error);
+    });
+  return waitForDependency('Telegram', probe, {
+    ...{ logger, signal, probeTimeoutMs: CALL_TIMEOUT_MS, baseMs: 500, maxMs: 30_000 },
+    pauseAfter: (error) =>
+      error instanceof CallError && error.failure.kind === 'limited' ? error.failure.retryAfterMs : undefined,
+  });
 }
 
 const KINDS_OF_STATUS = {

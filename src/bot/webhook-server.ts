@@ -4,9 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { z } from 'zod';
 import type { Logger } from '../core/logger.ts';
-import type { Bot } from './telegram.ts';
-
-type Update = Parameters<Bot['handleUpdate']>[0];
+import type { Update } from './telegram.ts';
 
 export interface WebhookServerOptions {
   host: string;

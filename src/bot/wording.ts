@@ -1,7 +1,7 @@
 import { multiply, roundTo } from '../core/rates/decimal.ts';
-import type { Rate } from '../core/rates/rate.ts';
+import type { Pair, Rate } from '../core/rates/rate.ts';
+import type { RateBoard } from '../core/rates/rate-board.ts';
 import type { JudgedPrice, Subscription, SubscriptionRule } from '../ledger/subscriptions.ts';
-import type { Pair } from './parse.ts';
 
 export interface Button {
   text: string;
@@ -34,6 +34,12 @@ export const HELP = [
   '/list — your subscriptions',
   '/stop — end all of them; /stop 12 ends one',
 ].join('\n');
+
+/** What a pair costs now, as alerts and reports carry it; null without any price. */
+export function priceOn(board: RateBoard, pair: Pair, nowMs: number): JudgedPrice | null {
+  const rate = board.find(pair, nowMs);
+  return rate === null ? null : toPrice(rate);
+}
 
 /** The price of a board as alerts and reports carry it. */
 export function toPrice(rate: Rate): JudgedPrice {

@@ -1,3 +1,4 @@
+import type { Pair } from '../core/rates/rate.ts';
 import type { Database, DatabaseClient, Queryable } from './database.ts';
 import { withTransaction } from './database.ts';
 
@@ -139,7 +140,7 @@ export interface JudgedPrice {
 export async function judgeThresholds(
   db: Database,
   board: { namespace: string; version: number },
-  priceOf: (pair: { base: string; quote: string }) => JudgedPrice | null,
+  priceOf: (pair: Pair) => JudgedPrice | null,
 ): Promise<number | null> {
   const { namespace, version } = board;
   return withTransaction(db, async (client) => {
@@ -149,7 +150,7 @@ export async function judgeThresholds(
       [namespace, version],
     );
     if (rowCount === 0) return null;
-    const { rows: pairs } = await client.query<{ base: string; quote: string }>(
+    const { rows: pairs } = await client.query<Pair>(
       "/* watched-pairs */ select distinct base, quote from subscriptions where namespace = $1 and kind <> 'every'",
       [namespace],
     );
@@ -192,7 +193,7 @@ async function judge(
 export async function queueReports(
   db: Database,
   namespace: string,
-  priceOf: (pair: { base: string; quote: string }) => JudgedPrice | null,
+  priceOf: (pair: Pair) => JudgedPrice | null,
   limit: number,
 ): Promise<number> {
   return withTransaction(db, async (client) => {

@@ -11,6 +11,8 @@ export interface WaitOptions {
   baseMs?: number;
   /** Longest pause. Defaults to 10,000. */
   maxMs?: number;
+  /** How long to pause after this failure, where the dependency says so itself. */
+  pauseAfter?(error: unknown): number | undefined;
 }
 
 /**
@@ -37,7 +39,8 @@ export async function waitForDependency<Answer>(
     } catch (error) {
       signal.throwIfAborted();
       const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 20));
-      const retryInMs = Math.round(ceiling / 2 + (ceiling / 2) * Math.random());
+      const jittered = Math.round(ceiling / 2 + (ceiling / 2) * Math.random());
+      const retryInMs = options.pauseAfter?.(error) ?? jittered;
       const reason = describe(error);
       logger.warn(
         { dependency: name, attempt, waitedMs: since(startedAt), retryInMs, reason },

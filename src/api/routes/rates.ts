@@ -1,6 +1,6 @@
 import { type Request, type Response, Router } from 'express';
 import type { Rate } from '../../core/rates/rate.ts';
-import { parsePair } from '../../core/rates/rate.ts';
+import { type Pair, parsePair } from '../../core/rates/rate.ts';
 import type { RateBoard, RateQuestion } from '../../core/rates/rate-board.ts';
 import { matchesTag } from '../content.ts';
 import { invalidCursor } from '../cursor.ts';
@@ -12,8 +12,6 @@ import { rateListQuery, rateQuery } from '../rate-schemas.ts';
 import { cacheControlOf, type RateAnswer, RateAnswers, tagOf, viewRate } from '../rate-view.ts';
 import { DEFAULT_PAGE_LIMIT } from '../schemas.ts';
 import { parseQuery } from '../validation.ts';
-
-type Pair = Pick<RateQuestion, 'base' | 'quote'>;
 
 /** Current exchange rates, out of this process's memory. */
 export function rateRoutes(deps: ApiDeps): Router {

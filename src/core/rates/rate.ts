@@ -1,3 +1,9 @@
+/** What is asked for: units of `quote` for one of `base`. */
+export interface Pair {
+  base: string;
+  quote: string;
+}
+
 /** What a provider said of a pair: one unit of `base` costs `price` units of `quote`. `price` is exact decimal text. */
 export interface Quote {
   provider: string;
@@ -60,7 +66,7 @@ export interface Rate {
 export const ASSET = /^[A-Z0-9]{1,20}$/;
 
 /** `BTC-USDT` in any case as base and quote; null for other text. */
-export function parsePair(text: string): { base: string; quote: string } | null {
+export function parsePair(text: string): Pair | null {
   const [base = '', quote = '', ...rest] = text.toUpperCase().split('-');
   return rest.length === 0 && ASSET.test(base) && ASSET.test(quote) && base !== quote
     ? { base, quote }
