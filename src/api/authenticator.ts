@@ -1,5 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
+import { setBounded } from '../core/set-bounded.ts';
 import { type RateLimit, TokenBucket } from '../core/token-bucket.ts';
 import { type ApiKey, type ApiKeyScope, parseApiKey } from '../ledger/api-keys.ts';
 import { isUnavailable } from '../ledger/database.ts';
@@ -98,9 +99,8 @@ export class Authenticator {
       freshUntilMs: clock.now() + (key === null ? UNKNOWN_KEY_CACHE_MS : cacheMs),
     };
     // The oldest entry leaves: made-up ids must not fill the memory.
-    if (this.#entries.size >= MAX_ENTRIES) this.#entries.delete(this.#entries.keys().next().value as string);
     this.#entries.delete(id);
-    this.#entries.set(id, entry);
+    setBounded(this.#entries, id, entry, MAX_ENTRIES);
     return entry;
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { isFinal, type Job } from '../core/job.ts';
+import { setBounded } from '../core/set-bounded.ts';
 import type { Database } from '../ledger/database.ts';
 import { getJob, getJobs } from '../ledger/jobs.ts';
 import { viewJob } from './job-view.ts';
@@ -73,7 +74,6 @@ export class JobReader {
       watch.untilMs = untilMs;
       return;
     }
-    if (this.#watched.size >= MAX_WATCHED) this.#watched.delete(this.#watched.keys().next().value as string);
-    this.#watched.set(id, { namespace, untilMs });
+    setBounded(this.#watched, id, { namespace, untilMs }, MAX_WATCHED);
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { setBounded } from '../core/set-bounded.ts';
 import { TokenBucket } from '../core/token-bucket.ts';
 
 /** People whose buckets are held; whoever was away longest is forgotten, which only makes their bucket full. */
@@ -22,11 +23,7 @@ export class FloodLimit {
       told: false,
     };
     this.#people.delete(person);
-    this.#people.set(person, known);
-    if (this.#people.size > MAX_PEOPLE) {
-      const [oldest] = this.#people.keys();
-      if (oldest !== undefined) this.#people.delete(oldest);
-    }
+    setBounded(this.#people, person, known, MAX_PEOPLE);
     const waitMs = known.bucket.take();
     const told = known.told;
     known.told = waitMs > 0;

@@ -3,7 +3,12 @@ import { objectKey, refKey } from '../kube/resource-type.ts';
 import type { ObjectStore } from '../kube/store.ts';
 import { type Allotment, admitJobs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
-import { type ReleasedJob, releaseExpired, releaseFinished, releaseHistory } from '../ledger/projections.ts';
+import {
+  type ReleasedJob,
+  releaseExpired,
+  releaseFinished,
+  releaseHistory,
+} from '../ledger/window-releases.ts';
 import type { QueueJobWriter } from './queue-job-writer.ts';
 import type { Window } from './window-port.ts';
 

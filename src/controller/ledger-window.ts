@@ -1,6 +1,6 @@
 import { type Allotment, admitJobs } from '../ledger/admission.ts';
 import type { Database } from '../ledger/database.ts';
-import { releaseFinished } from '../ledger/projections.ts';
+import { releaseFinished } from '../ledger/window-releases.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Window } from './window-port.ts';
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { DEFAULT_JOB_TYPE_DEFAULTS, type JobType, type JobTypeDefaults } from '../core/job-type.ts';
 import type { KnownType, TypeLookup } from '../core/known-type.ts';
+import { setBounded } from '../core/set-bounded.ts';
 import { toInputMistakes } from './input-mistakes.ts';
 import { compileSchema } from './user-schema.ts';
 
@@ -44,11 +45,8 @@ export class TypeCatalogue implements TypeLookup {
   async #load(namespace: string, name: string): Promise<KnownType | null> {
     const stored = await this.#options.find(namespace, name);
     const type = stored === null ? null : fromStored(stored);
-    if (this.#users.size >= MAX_ENTRIES) this.#users.delete(this.#users.keys().next().value as string);
-    this.#users.set(`${namespace}/${name}`, {
-      type,
-      freshUntilMs: this.#options.clock.now() + this.#options.cacheMs,
-    });
+    const freshUntilMs = this.#options.clock.now() + this.#options.cacheMs;
+    setBounded(this.#users, `${namespace}/${name}`, { type, freshUntilMs }, MAX_ENTRIES);
     return type;
   }
 }

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { escapePointer } from '../core/json-safety.ts';
 import type { InputMistake } from '../core/known-type.ts';
+import { setBounded } from '../core/set-bounded.ts';
 
 /** What is wrong with a value by a schema; none when it fits. Pointers begin with `base`. */
 export type SchemaValidator = (value: unknown, base: string) => InputMistake[];
@@ -36,8 +37,7 @@ function compiled(schema: unknown): ValidateFunction | string {
   let result = known.get(key);
   if (result === undefined) {
     result = compileText(text);
-    if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value as string);
-    known.set(key, result);
+    setBounded(known, key, result, MAX_KNOWN);
   }
   return result;
 }
