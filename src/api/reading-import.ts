@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import {
   dayIn,
   MAX_READING_AHEAD_MS,
@@ -56,7 +57,7 @@ export async function importReadings(options: ImportReadingsOptions): Promise<Re
   let saving: Promise<void> = Promise.resolve();
   try {
     for await (const block of blocks) {
-      const parsed = parseBlock(block, options);
+      const parsed = await parseBlock(block, options);
       await saving;
       options.signal?.throwIfAborted();
       saving = save(options, parsed);
@@ -85,7 +86,10 @@ function toRefusal(line: number, { refusal }: Extract<StoredReading, { outcome: 
   return { line, code: refusal, detail: REFUSAL_MESSAGES[refusal] };
 }
 
-function parseBlock(block: CsvBlock, options: ImportReadingsOptions): ImportedBlock {
+/** Lines that are parsed at once: meanwhile nothing else happens in this process, the block before is not even sent. */
+const LINES_AT_ONCE = 250;
+
+async function parseBlock(block: CsvBlock, options: ImportReadingsOptions): Promise<ImportedBlock> {
   const parsed: ImportedBlock = {
     columns: block.columns,
     bytes: block.bytes,
@@ -93,8 +97,10 @@ function parseBlock(block: CsvBlock, options: ImportReadingsOptions): ImportedBl
     rows: [],
     refused: [],
   };
-  for (const line of block.lines) {
-    const reading = parseLine(line, options);
+  const times = new TimeParser(options.timeZone);
+  for (const [index, line] of block.lines.entries()) {
+    if (index % LINES_AT_ONCE === 0) await setImmediate();
+    const reading = parseLine(line, options, times);
     if (typeof reading === 'string')
       parsed.refused.push({ line: line.line, code: 'BadRow', detail: reading });
     else parsed.rows.push({ line: line.line, reading });
@@ -103,16 +109,19 @@ function parseBlock(block: CsvBlock, options: ImportReadingsOptions): ImportedBl
 }
 
 /** The reading of a line, or what is wrong with it. */
-function parseLine({ cells, problem }: CsvLine, options: ImportReadingsOptions): NewReading | string {
+function parseLine(
+  { cells, problem }: CsvLine,
+  { namespace, nowMs }: ImportReadingsOptions,
+  times: TimeParser,
+): NewReading | string {
   if (cells === null) return problem;
-  const { namespace, timeZone, nowMs } = options;
   const { meterId: meter = '', value: shown = '', readAt = '' } = cells;
   const [zoneName, sourceName] = [cells.zone || TOTAL_ZONE, cells.source || 'csv'];
   if (!meterId.safeParse(meter).success) return 'meterId is no name of a meter';
   if (!/^\d{1,9}$/.test(shown)) return `value must be a whole number from 0 to ${MAX_READING_VALUE}`;
   if (!zone.safeParse(zoneName).success) return 'zone is no name of a zone';
   if (!source.safeParse(sourceName).success) return 'source is no name of a source';
-  const at = parseTime(readAt, timeZone);
+  const at = times.parse(readAt);
   if (at === null) return 'readAt must be a date such as 2030-01-20, or a time with its offset';
   if (at.readAtMs > nowMs + MAX_READING_AHEAD_MS) return 'readAt lies in the future';
   if (at.readAtMs < MIN_TIME_MS) return 'readAt lies before the year 2000';
@@ -131,6 +140,21 @@ const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 
 /** A date alone is that day where the meters are; its beginning in UTC stands for the moment. */
+class TimeParser {
+  readonly #timeZone: string;
+  // Files have the same day in many rows.
+  #last: { text: string; at: { readAtMs: number; day: string } | null } = { text: '', at: null };
+
+  constructor(timeZone: string) {
+    this.#timeZone = timeZone;
+  }
+
+  parse(text: string): { readAtMs: number; day: string } | null {
+    if (text !== this.#last.text) this.#last = { text, at: parseTime(text, this.#timeZone) };
+    return this.#last.at;
+  }
+}
+
 function parseTime(text: string, timeZone: string): { readAtMs: number; day: string } | null {
   const date = text.slice(0, 10);
   const midnightMs = DATE.test(date) ? Date.parse(`${date}T00:00:00Z`) : Number.NaN;

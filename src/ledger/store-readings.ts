@@ -37,10 +37,9 @@ export interface StoreOptions {
 }
 
 interface StoreRow {
-  id: string;
-  refusal: StoringRefusal | null;
-  zones: string[] | null;
-  digits: number | null;
+  /** As PostgreSQL writes an array of them: `{a,b}`; null for none. */
+  stored: string | null;
+  refused: { id: string; refusal: StoringRefusal; zones: string[] | null; digits: number | null }[] | null;
 }
 
 /**
@@ -51,8 +50,10 @@ interface StoreRow {
  * never wait for each other, and noted as a batch that waits for a range.
  */
 const STORE = `/* store-readings */ with sent as (
-    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::date[], $6::bigint[], $7::timestamptz[], $8::text[],
-      $9::uuid[]) as s(id, namespace, meter_id, zone, day, value, read_at, source, batch_id)
+    select id, meter_id, zone, day, value, to_timestamp(read_at_ms::double precision / 1000) as read_at, source,
+      ($8::uuid[])[batch] as batch_id, ($9::text[])[batch] as namespace
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::date[], $5::bigint[], $6::bigint[], $7::text[], $10::integer[])
+      as s(id, meter_id, zone, day, value, read_at_ms, source, batch)
   ), checked as (
     select s.*, m.zones, m.digits, case when m.id is null then 'UnknownMeter' when s.zone <> all (m.zones) then 'UnknownZone'
       when length(s.value::text) > m.digits then 'TooManyDigits' end as refusal
@@ -62,17 +63,17 @@ const STORE = `/* store-readings */ with sent as (
     select id, day, namespace, meter_id, zone, value, read_at, source, batch_id,
       case when refusal is null then 'RECEIVED' else 'REFUSED' end, refusal, case when refusal is null then null else now() end
     from checked
-    where (refusal is null or $10) and not ($11 and exists (select 1 from checked c where c.refusal is not null))
+    where (refusal is null or $11) and not ($12 and exists (select 1 from checked c where c.refusal is not null))
     order by id
     on conflict (id, day) do nothing
     returning id, namespace, batch_id, day, status
   ), noted as (
     insert into meter_reading_batches (id, namespace, readings, first_day, last_day, traceparent)
-    select batch_id, namespace, count(*), min(day), max(day), $12 from stored where status = 'RECEIVED' group by batch_id, namespace
+    select batch_id, namespace, count(*), min(day), max(day), $13 from stored where status = 'RECEIVED' group by batch_id, namespace
   )
-  select id, null as refusal, null as zones, null as digits from stored
-  union all
-  select id, refusal, zones, digits from checked where refusal is not null and not $10`;
+  select (select array_agg(id) from stored)::text as stored,
+    (select jsonb_agg(jsonb_build_object('id', id, 'refusal', refusal, 'zones', zones, 'digits', digits))
+      from checked where refusal is not null and not $11) as refused`;
 
 /** Stores readings in one transaction; answers in their order. Repeating it is safe: an id is stored once. */
 export function storeReadings(
@@ -100,46 +101,62 @@ export async function insertReadings(
   traceparent: string | null = null,
 ): Promise<StoredReading[]> {
   if (readings.length === 0) return [];
+  const { batches, batchOf } = toBatches(readings);
   const { rows } = await db.query<StoreRow>({
     name: 'store-readings',
     text: STORE,
     values: [
-      readings.map((r) => r.id),
-      readings.map((r) => r.namespace),
+      toArray(readings.map((r) => r.id)),
       readings.map((r) => r.meterId),
       readings.map((r) => r.zone),
-      readings.map((r) => r.day),
-      readings.map((r) => r.value),
-      readings.map((r) => new Date(r.readAtMs).toISOString()),
+      toArray(readings.map((r) => r.day)),
+      toArray(readings.map((r) => r.value)),
+      toArray(readings.map((r) => r.readAtMs)),
       readings.map((r) => r.source),
-      toBatches(readings),
+      batches.map(({ id }) => id),
+      batches.map(({ namespace }) => namespace),
+      toArray(batchOf),
       keepRefused,
       allOrNone,
       traceparent,
     ],
   });
-  const refused = new Map(rows.flatMap((row) => (row.refusal === null ? [] : [[row.id, row]])));
-  const stored = new Set(rows.flatMap((row) => (row.refusal === null ? [row.id] : [])));
+  const refused = new Map(rows[0]?.refused?.map((row) => [row.id, row]));
+  const stored = new Set(rows[0]?.stored?.slice(1, -1).split(','));
   return readings.map(({ id }): StoredReading => {
-    const { refusal = null, zones, digits } = refused.get(id) ?? {};
-    if (refusal !== null) return { outcome: 'refused', refusal, zones: zones ?? [], digits: digits ?? 0 };
+    const { refusal, zones, digits } = refused.get(id) ?? {};
+    if (refusal !== undefined)
+      return { outcome: 'refused', refusal, zones: zones ?? [], digits: digits ?? 0 };
     // Of the same reading twice in one call the first is the one.
     return { outcome: stored.delete(id) ? 'stored' : 'existing', id };
   });
 }
 
-/** The batch that each reading is of: one for each namespace and thousand. */
-function toBatches(readings: readonly NewReading[]): string[] {
-  const open = new Map<string, { id: string; readings: number }>();
-  return readings.map(({ namespace }) => {
-    let batch = open.get(namespace);
-    if (batch === undefined || batch.readings === MAX_RANGE_READINGS) {
-      batch = { id: uuidv7(), readings: 0 };
-      open.set(namespace, batch);
+/** An array of PostgreSQL's, of values that need no quotes: the driver looks for some in every one. */
+function toArray(values: readonly (string | number)[]): string {
+  return `{${values.join(',')}}`;
+}
+
+interface Batch {
+  id: string;
+  namespace: string;
+  readings: number;
+}
+
+/** The batches, one for each namespace and thousand, and for each reading the place of its own, from 1. */
+function toBatches(readings: readonly NewReading[]): { batches: Batch[]; batchOf: number[] } {
+  const batches: Batch[] = [];
+  const open = new Map<string, number>();
+  const batchOf = readings.map(({ namespace }) => {
+    let place = open.get(namespace);
+    if (place === undefined || batches[place - 1]?.readings === MAX_RANGE_READINGS) {
+      place = batches.push({ id: uuidv7(), namespace, readings: 0 });
+      open.set(namespace, place);
     }
-    batch.readings += 1;
-    return batch.id;
+    (batches[place - 1] as Batch).readings += 1;
+    return place;
   });
+  return { batches, batchOf };
 }
 
 const KEY_TTL = `interval '24 hours'`;
