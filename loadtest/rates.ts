@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import type pg from 'pg';
-import type { Stack } from '../hack/stack/stack.ts';
 
 /** Pairs of each of the two providers. */
 export const PAIRS_EACH = 250;
@@ -30,19 +27,6 @@ async function countFresh(ledger: pg.Client): Promise<number> {
     `select count(*)::integer as n from longshore.current_rates where at > now() - interval '30 seconds'`,
   );
   return rows[0].n;
-}
-
-/** One process, one connection after another: what `GET /v1/rates/{pair}` bears. */
-export async function runWrk(stack: Stack, seconds: number): Promise<{ perSecond: number; p99Ms: number }> {
-  const args = ['-t1', '-c32', `-d${seconds}s`, '--latency'];
-  const key = ['-H', `Authorization: Bearer ${stack.apiKey}`];
-  const { stdout } = await promisify(execFile)('wrk', [...args, ...key, `${stack.apiUrl}/v1/rates/C7-USDT`]);
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(stdout);
-  const [, number = '', unit = ''] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? [];
-  return {
-    perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]),
-    p99Ms: Number(number) * ({ us: 0.001, ms: 1, s: 1_000 }[unit] ?? Number.NaN),
-  };
 }
 
 /** The longest gap between two prices of a pair since then, in seconds, and the pairs that have any. */

@@ -13,9 +13,10 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { findK6 } from '../hack/k6.ts';
 import { type Stack, startStack } from '../hack/stack/stack.ts';
+import { runWrk, runWrkOnBareExpress } from '../hack/wrk.ts';
 import { createTable } from '../src/cli/table.ts';
 import { MemorySampler } from './memory-sampler.ts';
-import { PAIRS_EACH, readGaps, runWrk, trackPairs } from './rates.ts';
+import { PAIRS_EACH, readGaps, trackPairs } from './rates.ts';
 import { READINGS_MODES, runReadings } from './readings.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -175,14 +176,18 @@ async function measureRates(
   env: Record<string, string>,
 ): Promise<number> {
   await trackPairs(ledger);
-  await runWrk(running, 5);
+  const url = `${running.apiUrl}/v1/rates/C7-USDT`;
+  await runWrk(url, running.apiKey, 5);
   const sinceMs = Date.now();
-  const wrk = await runWrk(running, WRK_SECONDS);
+  const wrk = await runWrk(url, running.apiKey, WRK_SECONDS);
+  const express = await runWrkOnBareExpress(WRK_SECONDS);
   const exitCode = await runK6(running, 'rates.js', env);
   const gaps = await readGaps(ledger, sinceMs);
   await ledger.end();
   const table = createTable(['what', 'figure']);
   table.push(['GET /v1/rates/{pair}, wrk -t1 -c32', `${wrk.perSecond.toFixed(0)}/s, p99 ${wrk.p99Ms} ms`]);
+  table.push(['a bare Express route', `${express.perSecond.toFixed(0)}/s, p99 ${express.p99Ms} ms`]);
+  table.push(['ratio to it', (wrk.perSecond / express.perSecond).toFixed(2)]);
   table.push(['pairs refreshed', `${gaps.pairs} in ${gaps.rounds} rounds`]);
   table.push([
     'time between two rates of a pair',
@@ -195,7 +200,7 @@ async function measureRates(
     totalSeconds: (Date.now() - sinceMs) / 1_000,
     databaseBytes: 0,
     memory: sampler.stop(),
-    rates: { wrk, gaps },
+    rates: { wrk, express, gaps },
   });
   return exitCode;
 }
