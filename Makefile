@@ -15,7 +15,7 @@ INSTALLED := node_modules/.package-lock.json
 
 BENCH ?= latency cached-get recovery images
 
-.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy e2e demo-autoscale bench-cluster pack clean
+.PHONY: help setup demo dev lint test test-unit test-integration generate verify load bench image cluster cluster-down deploy undeploy e2e demo-autoscale bench-cluster pack clean
 
 help: ## Show what can be made
 	@printf 'Longshore: jobs over REST, by kubectl or by a schedule, none of them lost.\n\n'
@@ -75,6 +75,9 @@ cluster-down: ## Stop that cluster
 
 deploy: $(INSTALLED) ## Install or upgrade Longshore in it (or in CONTEXT=... with IMAGE=...)
 	@node hack/cluster/deploy.ts
+
+undeploy: $(INSTALLED) ## Take it away again; what its databases have is kept
+	@node hack/cluster/deploy.ts --remove
 
 e2e: $(INSTALLED) ## Run the end-to-end tests in it (or in CONTEXT=... with IMAGE=...)
 	@node hack/test.ts e2e

@@ -1,20 +1,22 @@
 /**
  * Builds the image and installs or upgrades the release `longshore` with it, in the local cluster or in the one that
- * CONTEXT names; prints where it can be reached.
+ * CONTEXT names; prints where it can be reached. With `--remove` it takes the release away again.
  *
- *   [CONTEXT=name IMAGE=registry/longshore] [NAMESPACE=longshore] node hack/cluster/deploy.ts
+ *   [CONTEXT=name IMAGE=registry/longshore] [NAMESPACE=longshore] node hack/cluster/deploy.ts [--remove]
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { findHelm } from '../helm.ts';
 import { provideImage } from './provide-image.ts';
-import { findTarget, type Target } from './target.ts';
+import { findTarget, type Target, valuesOf } from './target.ts';
 
 const here = import.meta.dirname;
 const namespace = process.env.NAMESPACE ?? 'longshore';
+const { values } = parseArgs({ options: { remove: { type: 'boolean', default: false } } });
 
 try {
-  await deploy();
+  await (values.remove ? remove() : deploy());
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;
@@ -23,19 +25,33 @@ try {
 async function deploy(): Promise<void> {
   const target = findTarget();
   const image = provideImage(target);
-  const values = ['values-dev.yaml', ...(target.engine === 'bare' ? ['values-bare.yaml'] : [])];
   process.stderr.write(`Installing ${image.repository}:${image.tag} into namespace ${namespace}\n`);
-  execFileSync(
-    await findHelm(),
-    [
-      ...['upgrade', '--install', 'longshore', join(here, '../../charts/longshore')],
-      ...['--namespace', namespace, '--create-namespace', '--wait', '--timeout', '5m'],
-      ...values.flatMap((file) => ['--values', join(here, file)]),
-      ...['--set', `image.repository=${image.repository},image.tag=${image.tag}`],
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, KUBECONFIG: target.kubeconfig } },
+  await helm(
+    target,
+    ...['upgrade', '--install', 'longshore', join(here, '../../charts/longshore')],
+    ...['--create-namespace', '--wait', '--timeout', '5m', ...valuesOf(target)],
+    ...['--set', `image.repository=${image.repository},image.tag=${image.tag}`],
   );
   printNextSteps(target);
+}
+
+/** What runs is drained by the chart's own hook. */
+async function remove(): Promise<void> {
+  process.stderr.write(`Removing Longshore from namespace ${namespace}\n`);
+  const options = ['--ignore-not-found', '--wait', '--timeout', '5m'];
+  await helm(findTarget(), 'uninstall', 'longshore', ...options);
+  process.stdout.write(`
+The volumes and Secrets of the bundled databases are still there, so that a new installation finds its jobs. To be rid of them:
+
+  kubectl delete namespace ${namespace}
+`);
+}
+
+async function helm({ kubeconfig }: Target, ...args: string[]): Promise<void> {
+  execFileSync(await findHelm(), [...args, '--namespace', namespace], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, KUBECONFIG: kubeconfig },
+  });
 }
 
 function printNextSteps({ engine, kubeconfig }: Target): void {
@@ -44,9 +60,9 @@ Longshore runs. The page and the API are at ${engine === 'named' ? 'NodePort 300
 
   export KUBECONFIG=${kubeconfig}
   kubectl get workerpools,queuejobs --all-namespaces
-  kubectl --namespace ${namespace} exec deployment/longshore-api -- longshore api-key create me --namespace ${namespace}
+  kubectl --namespace ${namespace} exec service/longshore-api -- longshore api-key create me --namespace ${namespace}
   kubectl --namespace ${namespace} apply --filename examples/kubernetes/contract-source.yaml
 
-make deploy again brings changed sources into it${engine === 'named' ? '' : '; make cluster-down ends the cluster'}.
+make deploy again brings changed sources into it, make undeploy takes it away${engine === 'named' ? '' : ', make cluster-down ends the cluster'}.
 `);
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Kubectl } from '../../test/e2e/support/kubectl.ts';
 import { findHelm } from '../helm.ts';
 import { type ProvidedImage, provideCustomImage, provideImage } from './provide-image.ts';
-import { findTarget, type Target } from './target.ts';
+import { findTarget, type Target, valuesOf } from './target.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** One of those that kind-config.yaml maps to 127.0.0.1. */
@@ -125,7 +125,6 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
     'defaultPools.enabled': 'false',
     ...options.values,
   };
-  const files = ['values-dev.yaml', ...(target.engine === 'bare' ? ['values-bare.yaml'] : [])];
   const { run, tries } = helmIn(target, helm, options.name);
   // A run that was killed may have left a release that Helm takes for one under way, and refuses to touch.
   if (!tries('status', options.name, '--output', 'json').includes('"status":"deployed"'))
@@ -133,7 +132,7 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
   const how = options.fresh === true ? ['install', '--atomic'] : ['upgrade', '--install'];
   run(
     ...[...how, options.name, join(ROOT, 'charts/longshore'), '--wait', '--timeout', '5m'],
-    ...files.flatMap((file) => ['--values', join(import.meta.dirname, file)]),
+    ...valuesOf(target),
     ...Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
   );
 }
@@ -151,7 +150,7 @@ function helmIn(target: Target, helm: string, name: string) {
 
 function createKey(system: Kubectl, name: string, namespace: string): Promise<string> {
   return system.run([
-    ...['exec', `deployment/${prefixOf(name)}-api`, '--', 'longshore', 'api-key', 'create', name],
+    ...['exec', `service/${prefixOf(name)}-api`, '--', 'longshore', 'api-key', 'create', name],
     ...['--namespace', namespace, '--scopes', 'submit,read,admin'],
   ]);
 }

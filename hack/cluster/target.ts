@@ -30,6 +30,12 @@ export function findTarget(env: NodeJS.ProcessEnv = process.env): Target {
   return { kubeconfig, engine };
 }
 
+/** Arguments for Helm: the values that an installation for this machine has. */
+export function valuesOf({ engine }: Target): string[] {
+  const files = ['values-dev.yaml', ...(engine === 'bare' ? ['values-bare.yaml'] : [])];
+  return files.flatMap((file) => ['--values', join(import.meta.dirname, file)]);
+}
+
 /** Brings image archives into the nodes of a cluster of our making. */
 export function loadImages(files: string[]): void {
   execFileSync(CLUSTER, ['load', ...files], { stdio: 'inherit' });

@@ -1,7 +1,7 @@
 import { uuidv7 } from '../core/ids.ts';
 import type { NewReading, StoringRefusal } from '../core/meter-reading.ts';
 import { MAX_RANGE_READINGS } from '../core/reading-ranges.ts';
-import { type Database, type DatabaseClient, type Queryable, withTransaction } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 import { retrySerialization } from './serialization.ts';
 
 /** An `Idempotency-Key` with what it stands for. */
@@ -75,7 +75,7 @@ const STORE = `/* store-readings */ with sent as (
     (select jsonb_agg(jsonb_build_object('id', id, 'refusal', refusal, 'zones', zones, 'digits', digits))
       from checked where refusal is not null and not $11) as refused`;
 
-/** Stores readings in one transaction; answers in their order. Repeating it is safe: an id is stored once. */
+/** Stores readings; answers in their order. Repeating it is safe: an id is stored once, and a key stands for one reading. */
 export function storeReadings(
   db: Database,
   sent: readonly SentReading[],
@@ -83,7 +83,7 @@ export function storeReadings(
 ): Promise<StoredReading[]> {
   return retrySerialization(() =>
     sent.some(({ key }) => key !== null)
-      ? withTransaction(db, (client) => storeKeyed(client, sent, options))
+      ? storeKeyed(db, sent, options)
       : insertReadings(
           db,
           sent.map(({ reading }) => reading),
@@ -161,20 +161,23 @@ function toBatches(readings: readonly NewReading[]): { batches: Batch[]; batchOf
 
 const KEY_TTL = `interval '24 hours'`;
 
-/** First the keys, then the readings, each in one order everywhere: two transactions never wait for each other. */
+/**
+ * First the keys, then the readings, each in one order everywhere: two statements never wait for each other. No transaction
+ * around them: a key without its reading, after a crash in between, only says which reading will be stored under it.
+ */
 async function storeKeyed(
-  client: DatabaseClient,
+  db: Queryable,
   sent: readonly SentReading[],
   options: StoreOptions,
 ): Promise<StoredReading[]> {
-  const held = await holdKeys(client, sent);
+  const held = await holdKeys(db, sent);
   const meant = sent.map(({ reading, key, at }): NewReading | null => {
     const holder = key === null ? undefined : held.get(`${reading.namespace} ${key.key}`);
     if (key === null || holder === undefined) return reading;
     return holder.bodySha256 === key.bodySha256 ? at(holder.readAtMs) : null;
   });
   const stored = await insertReadings(
-    client,
+    db,
     meant.filter((reading) => reading !== null),
     options,
     sent[0]?.traceparent ?? null,
@@ -185,9 +188,16 @@ async function storeKeyed(
   );
 }
 
+interface KeyRow {
+  namespace: string;
+  key: string;
+  body_sha256: string;
+  read_at: Date;
+}
+
 /** Takes the keys that are free, and answers what every key stands for now. */
 async function holdKeys(
-  client: DatabaseClient,
+  db: Queryable,
   sent: readonly SentReading[],
 ): Promise<Map<string, { bodySha256: string; readAtMs: number }>> {
   const keyed = new Map<string, SentReading>();
@@ -197,7 +207,7 @@ async function holdKeys(
   }
   const items = [...keyed.values()];
   const keys = [items.map((i) => i.reading.namespace), items.map((i) => i.key?.key)];
-  await client.query({
+  const taken = await db.query<KeyRow>({
     name: 'take-reading-keys',
     text: `/* take-reading-keys */ insert into meter_reading_keys as k (namespace, key, body_sha256, read_at, expires_at)
       select s.namespace, s.key, s.body_sha256, s.read_at, now() + ${KEY_TTL}
@@ -205,27 +215,26 @@ async function holdKeys(
       order by s.namespace, s.key
       on conflict (namespace, key) do update
         set body_sha256 = excluded.body_sha256, read_at = excluded.read_at, expires_at = excluded.expires_at
-        where k.expires_at < now()`,
+        where k.expires_at < now()
+      returning namespace, key, body_sha256, read_at`,
     values: [
       ...keys,
       items.map((i) => i.key?.bodySha256),
       items.map((i) => new Date(i.reading.readAtMs).toISOString()),
     ],
   });
-  const { rows } = await client.query<{
-    namespace: string;
-    key: string;
-    body_sha256: string;
-    read_at: Date;
-  }>({
-    name: 'held-reading-keys',
-    text: `/* held-reading-keys */ select k.namespace, k.key, k.body_sha256, k.read_at
-      from unnest($1::text[], $2::text[]) as s(namespace, key)
-      join meter_reading_keys k on k.namespace = s.namespace and k.key = s.key`,
-    values: keys,
-  });
+  const isAllTaken = taken.rows.length === items.length;
+  const held = isAllTaken
+    ? taken
+    : await db.query<KeyRow>({
+        name: 'held-reading-keys',
+        text: `/* held-reading-keys */ select k.namespace, k.key, k.body_sha256, k.read_at
+        from unnest($1::text[], $2::text[]) as s(namespace, key)
+        join meter_reading_keys k on k.namespace = s.namespace and k.key = s.key`,
+        values: keys,
+      });
   return new Map(
-    rows.map((row) => [
+    held.rows.map((row) => [
       `${row.namespace} ${row.key}`,
       { bodySha256: row.body_sha256, readAtMs: row.read_at.getTime() },
     ]),

@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findHelm } from '../../hack/helm.ts';
-import { ROOT, useWorld } from './support/world.ts';
+import { helm, upgrade } from './support/release.ts';
+import { useWorld } from './support/world.ts';
 
 const world = useWorld();
 const { kubectl, installed } = world;
@@ -12,24 +9,9 @@ const CRD = 'customresourcedefinition/queuejobs.longshore.dev';
 beforeAll(() => world.greeters({ concurrency: 5, maxReplicas: 2, cooldownSeconds: 30 }));
 afterAll(() => world.audit());
 
-async function helm(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(
-    await findHelm(),
-    [...args, '--namespace', installed.systemNamespace],
-    { env: { ...process.env, KUBECONFIG: installed.kubeconfig } },
-  );
-  return stdout;
-}
-
 /** Every one of the release's pods is rolled, by an annotation. */
-function upgrade(revision: string): Promise<string> {
-  const chart = fileURLToPath(new URL('charts/longshore', ROOT));
-  const rolled = ['api', 'controller'].flatMap((part) => [
-    '--set',
-    `${part}.podAnnotations.rolled=${revision}`,
-  ]);
-  return helm('upgrade', installed.release, chart, '--reuse-values', '--wait', '--timeout', '4m', ...rolled);
-}
+const roll = (revision: string) =>
+  upgrade(installed, { 'api.podAnnotations.rolled': revision, 'controller.podAnnotations.rolled': revision });
 
 const job = (name: string) => ({
   apiVersion: 'longshore.dev/v1alpha1',
@@ -39,7 +21,7 @@ const job = (name: string) => ({
 });
 
 test('the installation passes its own test', async () => {
-  expect(await helm('test', installed.release, '--timeout', '2m')).toMatch(/Phase:\s+Succeeded/);
+  expect(await helm(installed, 'test', installed.release, '--timeout', '2m')).toMatch(/Phase:\s+Succeeded/);
 });
 
 test('an upgrade brings the kinds of its chart, which Helm itself never changes', async () => {
@@ -48,7 +30,7 @@ test('an upgrade brings the kinds of its chart, which Helm itself never changes'
   const patch = JSON.stringify([{ op: 'remove', path: field }]);
   await kubectl.run(['patch', CRD, '--type=json', '--patch', patch]);
   await expect(kubectl.apply(job('too-new'))).rejects.toThrow(/unknown field "spec.suspend"/);
-  await upgrade('kinds');
+  await roll('kinds');
   await kubectl.apply(job('new-enough'));
   await kubectl.waitFor('condition=Finished', 'queuejob/new-enough', 120);
 });
@@ -62,7 +44,7 @@ test('the release is upgraded under load, and no job is lost', async () => {
     }
   };
   const clients = Array.from({ length: 8 }, workMeanwhile);
-  await Promise.all([upgrade('under-load').finally(() => upgrading.abort()), ...clients]);
+  await Promise.all([roll('under-load').finally(() => upgrading.abort()), ...clients]);
   expect(client.told.size).toBeGreaterThan(10);
   expect(await client.ends()).toEqual({ SUCCESS: client.told.size });
 });

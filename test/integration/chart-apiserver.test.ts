@@ -48,6 +48,7 @@ const everything = (watchNamespace: string) => ({
 /** The matrix: what is there by default, everything at once, rights in one namespace, and what OpenShift decides itself. */
 const MATRIX: Record<string, () => object> = {
   trial: () => TRIAL,
+  spool: () => ({ ...TRIAL, api: { spool: { enabled: true, storageClassName: 'fast' } } }),
   external: () => EXTERNAL,
   everything: () => everything(''),
   'one namespace': () => everything(kinds.namespace),

@@ -33,6 +33,11 @@ describe('a value that cannot be is refused with its path', () => {
       /api\.autoscaling\.minReplicas: 5 is more than/,
     ],
     [
+      'a spool of pods that come and go',
+      { api: { spool: { enabled: true }, autoscaling: { enabled: true } } },
+      /api\.spool\.enabled: not together with api\.autoscaling\.enabled/,
+    ],
+    [
       "certificates of both sides without KEDA's",
       { controller: { scaler: { tls: { existingSecret: 'a', verifyClient: true } } } },
       /controller\.scaler\.authentication/,

@@ -72,6 +72,29 @@ describe('workloads', () => {
     expect((await renderChart()).of('HorizontalPodAutoscaler')).toEqual([]);
   });
 
+  test('with a spool each pod of the API has a volume of its own, and its process is told', async () => {
+    const api = { replicas: 3, spool: { enabled: true, size: '2Gi', storageClassName: 'fast' } };
+    const chart = await renderChart({ ...TRIAL, api });
+    expect(chart.of('Deployment').map(({ metadata }) => metadata.name)).not.toContain('longshore-api');
+    const { spec } = chart.get('StatefulSet', 'longshore-api');
+    expect(spec).toMatchObject({
+      replicas: 3,
+      serviceName: 'longshore-api',
+      podManagementPolicy: 'Parallel',
+    });
+    expect(spec).not.toHaveProperty('strategy');
+    expect(only(spec.volumeClaimTemplates)).toMatchObject({
+      metadata: { name: 'spool' },
+      spec: { storageClassName: 'fast', resources: { requests: { storage: '2Gi' } } },
+    });
+    const container = containerOf(chart.get('StatefulSet', 'longshore-api'));
+    const folder = envOf(container).get('LONGSHORE_SPOOL_DIR')?.value ?? '';
+    const mount = container.volumeMounts.find(({ name }) => name === 'spool');
+    expect(folder.startsWith(`${mount?.mountPath}/`)).toBe(true);
+    const plain = await renderChart();
+    expect(envOf(containerOf(plain.get('Deployment', 'longshore-api')))).not.toContain('LONGSHORE_SPOOL_DIR');
+  });
+
   test('settings reach API and controller as they were written, and a change rolls the pods', async () => {
     const config = {
       LONGSHORE_KEY_BURST: 1_000_000,

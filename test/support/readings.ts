@@ -6,10 +6,10 @@ import type { Database } from '../../src/ledger/database.ts';
 import { putMeters, putTariffs } from '../../src/ledger/meters.ts';
 import { PeriodicService } from '../../src/lifecycle/service.ts';
 
-/** A day inside the window of this month, or of last month while this one's has not begun: never in the future. */
+/** A day up to the 20th of this month, or of last month until the 20th is over: never in the future. */
 export function windowDay(dayOfMonth = 15): string {
   const now = new Date();
-  const month = now.getUTCDate() > 16 ? now.getUTCMonth() : now.getUTCMonth() - 1;
+  const month = now.getUTCDate() > 20 ? now.getUTCMonth() : now.getUTCMonth() - 1;
   return new Date(Date.UTC(now.getUTCFullYear(), month, dayOfMonth)).toISOString().slice(0, 10);
 }
 

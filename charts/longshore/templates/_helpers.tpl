@@ -220,16 +220,13 @@ envFrom:
 {{/* The password that was given, or a generated one that stays what it is: (list $ "secret" "key" given). */}}
 {{- define "longshore.password" -}}
 {{- $root := index . 0 -}}
+{{- $there := lookup "v1" "Secret" $root.Release.Namespace (index . 1) | default dict -}}
 {{- if index . 3 -}}
 {{ index . 3 }}
-{{- else -}}
-{{- $there := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
-{{- $kept := dig "data" (index . 2) "" ($there | default dict) -}}
-{{- if $kept -}}
-{{ $kept | b64dec }}
+{{- else if dig "data" (index . 2) "" $there -}}
+{{ dig "data" (index . 2) "" $there | b64dec }}
 {{- else -}}
 {{ randAlphaNum 32 }}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -91,7 +91,7 @@ function worldOf(installed: Installed, namespace: string): World {
       await kubectl.waitFor('condition=Ready', `workerpool/${type}`, 60);
     },
     longshore: (...args) =>
-      system.run(['exec', `deployment/${installed.prefix}-api`, '--', 'longshore', ...args]),
+      system.run(['exec', `service/${installed.prefix}-api`, '--', 'longshore', ...args]),
     async provider(path) {
       const code = `console.log(await (await fetch('http://127.0.0.1:${PORTS.control}${path}')).text())`;
       const command = ['node', '--input-type=module', '--eval', code];
@@ -115,7 +115,7 @@ interface Finding {
 }
 
 async function audit(system: Kubectl, prefix: string): Promise<void> {
-  const command = ['exec', `deployment/${prefix}-api`, '--', 'longshore', 'audit', '--json'];
+  const command = ['exec', `service/${prefix}-api`, '--', 'longshore', 'audit', '--json'];
   // It exits with 1 when something is broken, and says what on its output; a pod may be on its way out.
   const text = await waitFor(() => system.run(command).catch(printed), {
     timeoutMs: 60_000,
