@@ -43,6 +43,12 @@ interface StoreRow {
 }
 
 /**
+ * Arrays whose lengths the planner cannot see: a plan for one row looks so much cheaper to it than the one for any number
+ * that it would make one at every call, which takes twice as long as the insert.
+ */
+const hidden = (...parameters: string[]) => parameters.map((parameter) => `(select ${parameter})`).join(', ');
+
+/**
  * Answers the readings that were stored, and those that are refused; the others were there already. Nothing is joined with
  * what was inserted: the plan, made once, must be right for one reading and for thousands.
  *
@@ -52,7 +58,7 @@ interface StoreRow {
 const STORE = `/* store-readings */ with sent as (
     select id, meter_id, zone, day, value, to_timestamp(read_at_ms::double precision / 1000) as read_at, source,
       ($8::uuid[])[batch] as batch_id, ($9::text[])[batch] as namespace
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::date[], $5::bigint[], $6::bigint[], $7::text[], $10::integer[])
+    from unnest(${hidden('$1::uuid[]', '$2::text[]', '$3::text[]', '$4::date[]', '$5::bigint[]', '$6::bigint[]', '$7::text[]', '$10::integer[]')})
       as s(id, meter_id, zone, day, value, read_at_ms, source, batch)
   ), checked as (
     select s.*, m.zones, m.digits, case when m.id is null then 'UnknownMeter' when s.zone <> all (m.zones) then 'UnknownZone'
@@ -211,7 +217,7 @@ async function holdKeys(
     name: 'take-reading-keys',
     text: `/* take-reading-keys */ insert into meter_reading_keys as k (namespace, key, body_sha256, read_at, expires_at)
       select s.namespace, s.key, s.body_sha256, s.read_at, now() + ${KEY_TTL}
-      from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) as s(namespace, key, body_sha256, read_at)
+      from unnest(${hidden('$1::text[]', '$2::text[]', '$3::text[]', '$4::timestamptz[]')}) as s(namespace, key, body_sha256, read_at)
       order by s.namespace, s.key
       on conflict (namespace, key) do update
         set body_sha256 = excluded.body_sha256, read_at = excluded.read_at, expires_at = excluded.expires_at

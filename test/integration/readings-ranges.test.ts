@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cutReadingRanges, keepReadings } from '../../src/controller/reading-ranges.ts';
 import { uuidv7 } from '../../src/core/ids.ts';
+import { silentLogger } from '../../src/core/logger.ts';
 import type { NewReading } from '../../src/core/meter-reading.ts';
+import { connectDatabase } from '../../src/ledger/database.ts';
 import { cancelJobs } from '../../src/ledger/jobs.ts';
 import { getReading } from '../../src/ledger/meter-readings.ts';
 import { cutRange, listUnacceptedRanges, listWaitingBatches } from '../../src/ledger/reading-ranges.ts';
@@ -65,6 +67,25 @@ async function load(worker: WorkerLedger, job: { id: string; lease: number }, ra
   const loaded = (await worker.call('load_reading_range', job, { range })) as { readings: LoadedReading[] };
   return { range, ...judgeReadings(loaded.readings) };
 }
+
+test('few readings are stored by the plan that is made once for any number', async () => {
+  await ledger.db.query('analyze meters');
+  const db = connectDatabase({
+    ...{ url: ledger.url, applicationName: 'test', maxConnections: 1, logger: silentLogger },
+  });
+  for (let n = 1; n <= 12; n += 1) {
+    const reading = newReading('M-1', n);
+    const key = { key: reading.id, bodySha256: '0' };
+    await storeReadings(db, [{ reading, key, at: () => reading, traceparent: null }]);
+  }
+  const { rows } = await db.query<{ name: string; generic: boolean }>(
+    `select name, generic_plans > 0 as generic from pg_prepared_statements where name in ('store-readings', 'take-reading-keys')`,
+  );
+  await db.end();
+  expect(rows).toHaveLength(2);
+  // PostgreSQL tries five plans of their own before it settles.
+  expect(rows.filter(({ generic }) => !generic)).toEqual([]);
+});
 
 describe('cutting', () => {
   test('a flood is cut into full ranges of one job each; the rest waits for a second', async () => {
