@@ -81,8 +81,9 @@ test('text of another encoding spoils its own lines', async () => {
   );
   expect(cellsOf(blocks)).toEqual([
     [2, { a: '1', b: '2' }],
-    [3, { a: 'K\uFFFDche', b: '3' }],
+    [3, null],
   ]);
+  expect(problemsOf(blocks)).toEqual([[3, 'It is not UTF-8']]);
 });
 
 test('whatever the pieces, the lines are the same, and each block says where the file goes on', async () => {

@@ -183,6 +183,7 @@ class BlockReader {
   #toLine(line: number, raw: string, record: string[] | null): CsvLine {
     const columns = this.#columns ?? [];
     const shown = raw.slice(0, 1_000);
+    if (raw.includes('\uFFFD')) return { line, cells: null, problem: 'It is not UTF-8', raw: shown };
     if (record === null) return { line, cells: null, problem: 'The quotes do not match', raw: shown };
     if (record.length !== columns.length) {
       const problem = `There are ${record.length} columns instead of ${columns.length}`;

@@ -21,6 +21,7 @@ const PROBLEMS = {
   JobUnfinished: [409, 'The job has not finished'],
   JobFinished: [409, 'The job has finished'],
   JobFailed: [409, 'The job has no result'],
+  ImportTakenOver: [409, 'Another run imports this file'],
   ScheduleOwned: [409, 'The schedule belongs to a resource'],
   ResultGone: [410, 'The result is not kept any more'],
   PayloadTooLarge: [413, 'The body is too large'],

@@ -30,37 +30,46 @@ export interface ImportReadingsOptions {
   content: AsyncIterable<Uint8Array>;
   /** The import as far as it came before it broke off; null begins at the first byte. */
   resume: ReadingImport | null;
+  /** SHA-256 of the first bytes of the file, hex, by which a later run knows it again. Defaults to null. */
+  headSha256?: string | null;
   timeZone: string;
   nowMs: number;
   signal?: AbortSignal;
-  /** Called, before a block is saved, with its rows that were refused for their form. */
-  onRefused?(rows: readonly RefusedRow[]): Promise<void> | void;
+  /** Called with the refused rows of a block before they are saved, and once more each time that saving is tried again. */
+  onRefused?(rows: readonly RefusedRow[]): Promise<void>;
+  /** Called when they are saved. */
   onProgress?(saved: { bytes: number; lines: number }): void;
 }
+
+/** Bytes and lines that are parsed at once: meanwhile nothing else happens in this process, the rows before are not even sent. */
+const BLOCK_BYTES = 32 * 1_024;
+const LINES_AT_ONCE = 250;
+/** Rows that one transaction stores. */
+const ROWS_AT_ONCE = 10_000;
 
 const MIN_TIME_MS = Date.parse('2000-01-01T00:00:00Z');
 
 /**
- * Stores the readings of a CSV file with the columns meterId, value and readAt, optionally zone and source. One block is
- * parsed while the one before is stored, and no more: memory is the same for every size. Rejects with a {@link CsvError} for
+ * Stores the readings of a CSV file with the columns meterId, value and readAt, optionally zone and source. Some rows are
+ * parsed while those before are stored, and no more: memory is the same for every size. Rejects with a {@link CsvError} for
  * a file that is no such CSV; the rows before that place are stored.
  */
 export async function importReadings(options: ImportReadingsOptions): Promise<ReadingImport> {
   const { db, namespace, name, resume } = options;
   const file = { namespace, name };
-  if (resume === null) await startReadingImport(db, namespace, name);
+  if (resume === null) await startReadingImport(db, file, options.headSha256 ?? null);
   const blocks = readCsvBlocks(options.content, {
     required: ['meterId', 'value', 'readAt'],
     optional: ['zone', 'source'],
+    blockBytes: BLOCK_BYTES,
     ...(resume === null || resume.bytes === 0 ? {} : { from: resume }),
   });
   let saving: Promise<void> = Promise.resolve();
   try {
-    for await (const block of blocks) {
-      const parsed = await parseBlock(block, options);
+    for await (const block of parseBlocks(blocks, options)) {
       await saving;
       options.signal?.throwIfAborted();
-      saving = save(options, parsed);
+      saving = save(options, block);
       // A failure is told by the next `await`; meanwhile it must not count as unhandled.
       saving.catch(() => {});
     }
@@ -74,11 +83,40 @@ export async function importReadings(options: ImportReadingsOptions): Promise<Re
   return (await getReadingImport(db, namespace, name)) as ReadingImport;
 }
 
+/** Joins blocks to what one transaction stores. */
+async function* parseBlocks(
+  blocks: AsyncIterable<CsvBlock>,
+  options: ImportReadingsOptions,
+): AsyncGenerator<ImportedBlock> {
+  let held: ImportedBlock | null = null;
+  try {
+    for await (const block of blocks) {
+      const parsed = await parseBlock(block, options);
+      held = held === null ? parsed : join(held, parsed);
+      if (held.rows.length + held.refused.length < ROWS_AT_ONCE) continue;
+      yield held;
+      held = null;
+    }
+  } catch (error) {
+    // What came before the mistake, or before the line went dead, is stored.
+    if (held !== null) yield held;
+    throw error;
+  }
+  if (held !== null) yield held;
+}
+
+function join(first: ImportedBlock, second: ImportedBlock): ImportedBlock {
+  return {
+    ...second,
+    fromBytes: first.fromBytes,
+    rows: [...first.rows, ...second.rows],
+    refused: [...first.refused, ...second.refused],
+  };
+}
+
 async function save(options: ImportReadingsOptions, block: ImportedBlock): Promise<void> {
   const { db, namespace, name, onRefused, onProgress } = options;
-  if (block.refused.length > 0) await onRefused?.(block.refused);
-  const refused = await saveImportedBlock(db, { namespace, name }, block, toRefusal);
-  if (refused.length > 0) await onRefused?.(refused);
+  await saveImportedBlock(db, { namespace, name }, block, toRefusal, async (rows) => onRefused?.(rows));
   onProgress?.(block);
 }
 
@@ -86,12 +124,10 @@ function toRefusal(line: number, { refusal }: Extract<StoredReading, { outcome: 
   return { line, code: refusal, detail: REFUSAL_MESSAGES[refusal] };
 }
 
-/** Lines that are parsed at once: meanwhile nothing else happens in this process, the block before is not even sent. */
-const LINES_AT_ONCE = 250;
-
 async function parseBlock(block: CsvBlock, options: ImportReadingsOptions): Promise<ImportedBlock> {
   const parsed: ImportedBlock = {
     columns: block.columns,
+    fromBytes: block.bytes - block.content.length,
     bytes: block.bytes,
     lines: block.lastLine,
     rows: [],

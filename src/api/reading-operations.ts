@@ -105,7 +105,7 @@ export const READING_OPERATIONS: readonly Operation[] = [
     query: schemas.importQuery,
     body: csv,
     answers: { 200: { description: 'What became of its rows', schema: schemas.importSchema } },
-    problems: [400, 415],
+    problems: [400, 409, 415],
   },
   {
     method: 'get',

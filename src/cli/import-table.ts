@@ -4,7 +4,8 @@ import { type CsvLine, readCsvBlocks } from '../api/csv-blocks.ts';
 import { meterId, zone } from '../api/reading-schemas.ts';
 import { TOTAL_ZONE } from '../core/meter-reading.ts';
 import type { Database } from '../ledger/database.ts';
-import { putCustomers, putMeters, putTariffs } from '../ledger/meters.ts';
+import { findReferences, putCustomers, putMeters, putTariffs } from '../ledger/meters.ts';
+import type { RefusedRow } from '../ledger/reading-imports.ts';
 import type { RefusalReport } from './refusal-report.ts';
 
 const name = z.string().regex(/^[^\p{Cc}]{1,200}$/u, { error: 'must be 1 to 200 characters' });
@@ -25,14 +26,22 @@ interface Table {
   optional: readonly string[];
   put(db: Database, namespace: string, rows: readonly Record<string, string>[]): Promise<void>;
   row: z.ZodType;
+  /** The rows that name what is not there. */
+  check?(db: Database, namespace: string, rows: readonly Line[]): Promise<RefusedRow[]>;
+}
+
+interface Line {
+  line: number;
+  value: Record<string, string>;
 }
 
 function table<Row>(
   columns: Pick<Table, 'required' | 'optional'>,
   row: z.ZodType<Row>,
   put: (db: Database, namespace: string, rows: readonly Row[]) => Promise<void>,
+  check?: Table['check'],
 ): Table {
-  return { ...columns, row, put: put as Table['put'] };
+  return { ...columns, row, put: put as Table['put'], ...(check === undefined ? {} : { check }) };
 }
 
 /** What can be imported beside readings. A later row with the same key takes the place of an earlier one. */
@@ -64,6 +73,7 @@ export const TABLES = {
         namespace,
         lastOf(rows, (row) => row.id),
       ),
+    checkMeters,
   ),
   tariffs: table(
     { required: ['name', 'validFrom', 'price', 'currency'], optional: ['zone'] },
@@ -87,6 +97,28 @@ export const TABLES = {
 
 export type TableKind = keyof typeof TABLES;
 
+/** A meter of nobody would have no bill, and one without a tariff no cost. */
+async function checkMeters(db: Database, namespace: string, rows: readonly Line[]): Promise<RefusedRow[]> {
+  const known = await findReferences(
+    db,
+    namespace,
+    rows.map(({ value }) => value as { customerId: string; tariff: string }),
+  );
+  return rows.flatMap(({ line, value: { customerId = '', tariff = '' } }) => {
+    if (!known.customers.has(customerId))
+      return [
+        {
+          line,
+          code: 'UnknownCustomer',
+          detail: `There is no customer ${customerId}: import customers first`,
+        },
+      ];
+    if (!known.tariffs.has(tariff))
+      return [{ line, code: 'UnknownTariff', detail: `There is no tariff ${tariff}: import tariffs first` }];
+    return [];
+  });
+}
+
 function lastOf<Row>(rows: readonly Row[], keyOf: (row: Row) => string): Row[] {
   return [...new Map(rows.map((row) => [keyOf(row), row])).values()];
 }
@@ -99,18 +131,22 @@ export async function importTable(
   file: string,
   report: RefusalReport,
 ): Promise<{ written: number; refused: number }> {
-  const { required, optional, row, put }: Table = TABLES[kind];
+  const { required, optional, row, put, check }: Table = TABLES[kind];
   const counts = { written: 0, refused: 0 };
   for await (const block of readCsvBlocks(createReadStream(file), { required, optional })) {
     const parsed = block.lines.map((line) => ({ line: line.line, ...parseRow(line, row) }));
-    const good = parsed.flatMap(({ value }) => (value === undefined ? [] : [value]));
+    const good = parsed.flatMap(({ line, value }) => (value === undefined ? [] : [{ line, value }]));
     const bad = parsed.flatMap(({ line, problem }) =>
       problem === undefined ? [] : [{ line, code: 'BadRow', detail: problem }],
     );
-    if (bad.length > 0) await report.add(bad);
-    if (good.length > 0) await put(db, namespace, good);
-    counts.written += good.length;
-    counts.refused += bad.length;
+    const wrong = check === undefined ? [] : await check(db, namespace, good);
+    await report.write([...bad, ...wrong].toSorted((a, b) => a.line - b.line));
+    report.keep();
+    const refused = new Set(wrong.map(({ line }) => line));
+    const rows = good.flatMap(({ line, value }) => (refused.has(line) ? [] : [value]));
+    if (rows.length > 0) await put(db, namespace, rows);
+    counts.written += rows.length;
+    counts.refused += bad.length + wrong.length;
   }
   return counts;
 }

@@ -1,5 +1,6 @@
+import { hash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -19,7 +20,7 @@ export async function seed(namespace: string, customers: number): Promise<void> 
 }
 
 export async function importRows(kind: TableKind, file: string, namespace: string): Promise<void> {
-  const report = new RefusalReport(`${file}.refused.csv`);
+  const report = await RefusalReport.open(`${file}.refused.csv`);
   const done = await withLedger((db) => importTable(db, namespace, kind, file, report)).finally(() =>
     report.close(),
   );
@@ -47,17 +48,20 @@ export async function importFile(file: string, namespace: string, again: boolean
     .slice(0, 128);
   const startedAtMs = performance.now();
   await withLedger(async (db, timeZone) => {
+    const headSha256 = await hashHead(file);
     const found = again ? null : await getReadingImport(db, namespace, name);
-    const resume =
-      found?.state === 'running' && found.bytes > 0 && (await stat(file)).size >= found.bytes ? found : null;
+    // Another file of this name is begun at its first byte; whatever of it is there already is not stored twice.
+    const isSameFile = found?.headSha256 === headSha256 && (await stat(file)).size >= found.bytes;
+    const resume = found?.state === 'running' && found.bytes > 0 && isSameFile ? found : null;
     if (resume !== null) console.log(`Going on after line ${resume.lines}, where an earlier run broke off`);
-    const report = new RefusalReport(`${file}.refused.csv`, resume?.lines ?? 0);
+    const report = await RefusalReport.open(`${file}.refused.csv`, resume?.lines ?? 0);
     const done = await importReadings({
-      ...{ db, namespace, name, resume, timeZone },
-      content: createReadStream(file, { start: resume?.bytes ?? 0, highWaterMark: 256 * 1_024 }),
+      ...{ db, namespace, name, resume, headSha256, timeZone },
+      content: createReadStream(file, { start: resume?.bytes ?? 0 }),
       nowMs: Date.now(),
-      onRefused: (rows) => report.add(rows),
+      onRefused: (rows) => report.write(rows),
       onProgress: ({ lines }) => {
+        report.keep();
         if (process.stderr.isTTY) process.stderr.write(`\r${lines} lines`);
       },
     }).finally(() => report.close());
@@ -68,6 +72,13 @@ export async function importFile(file: string, namespace: string, again: boolean
     );
     if (done.refused > 0) process.exitCode = 1;
   });
+}
+
+/** Of what tells one file from another: the header, and the first hundred rows or so. */
+async function hashHead(file: string): Promise<string> {
+  await using handle = await open(file);
+  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(4_096), position: 0 });
+  return hash('sha256', buffer.subarray(0, bytesRead));
 }
 
 function describeRefusals(refused: number, path: string): string {

@@ -1,12 +1,7 @@
-import { once } from 'node:events';
-import {
-  createWriteStream,
-  existsSync,
-  readFileSync,
-  rmSync,
-  type WriteStream,
-  writeFileSync,
-} from 'node:fs';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
 import { stringify } from 'csv-stringify/sync';
 import type { RefusedRow } from '../ledger/reading-imports.ts';
 
@@ -15,38 +10,57 @@ const HEADER = 'line,code,detail\n';
 /** The rows of a file that were refused, with their lines, as a CSV file beside it; there only when there are any. */
 export class RefusalReport {
   readonly path: string;
-  #stream: WriteStream | undefined;
+  #file: FileHandle | undefined;
+  /** Where the next rows go: those of before are kept for good. */
+  #kept = 0;
+  #end = 0;
 
-  /** @param keptLines - Refusals up to this line are kept from an earlier run. */
-  constructor(path: string, keptLines = 0) {
+  private constructor(path: string) {
     this.path = path;
-    if (!existsSync(path)) return;
-    if (keptLines === 0) rmSync(path);
-    else keepUpTo(path, keptLines);
   }
 
-  /** Resolves when the rows are handed to the system, so that a file of nothing but bad rows does not fill the memory. */
-  async add(rows: readonly RefusedRow[]): Promise<void> {
-    if (this.#stream === undefined) {
-      const isNew = !existsSync(this.path);
-      this.#stream = createWriteStream(this.path, { flags: 'a' });
-      if (isNew) this.#stream.write(HEADER);
+  /** @param keptLines - Refusals up to this line are kept from an earlier run. */
+  static async open(path: string, keptLines = 0): Promise<RefusalReport> {
+    const report = new RefusalReport(path);
+    if (!existsSync(path)) return report;
+    if (keptLines === 0) await rm(path);
+    else await report.#takeUp(keptLines);
+    return report;
+  }
+
+  /** Resolves when the system has the rows. They take the place of those that were written since the last `keep`. */
+  async write(rows: readonly RefusedRow[]): Promise<void> {
+    if (rows.length === 0 && this.#end === this.#kept) return;
+    if (this.#file === undefined) {
+      this.#file = await open(this.path, 'w');
+      this.#kept = (await this.#file.write(HEADER, 0)).bytesWritten;
     }
+    await this.#file.truncate(this.#kept);
     const text = stringify(rows.map(({ line, code, detail }) => [line, code, detail]));
-    if (!this.#stream.write(text)) await once(this.#stream, 'drain');
+    const { bytesWritten } = await this.#file.write(text, this.#kept);
+    this.#end = this.#kept + bytesWritten;
+  }
+
+  /** What was written is there to stay. */
+  keep(): void {
+    this.#kept = Math.max(this.#kept, this.#end);
   }
 
   async close(): Promise<void> {
-    const stream = this.#stream;
-    if (stream === undefined) return;
-    stream.end();
-    await once(stream, 'close');
+    await this.#file?.close();
   }
-}
 
-/** What was written of lines that were not saved any more is written again by the run that goes on. */
-function keepUpTo(path: string, keptLines: number): void {
-  const [, ...lines] = readFileSync(path, 'utf8').trimEnd().split('\n');
-  const kept = lines.filter((line) => Number.parseInt(line, 10) <= keptLines);
-  writeFileSync(path, HEADER + kept.map((line) => `${line}\n`).join(''));
+  /** What was written of lines that were not saved is written again by the run that goes on. */
+  async #takeUp(keptLines: number): Promise<void> {
+    const draft = `${this.path}.new`;
+    const lines = createInterface({ input: createReadStream(this.path) });
+    await pipeline(async function* () {
+      yield HEADER;
+      for await (const line of lines) if (Number.parseInt(line, 10) <= keptLines) yield `${line}\n`;
+    }, createWriteStream(draft));
+    await rename(draft, this.path);
+    this.#file = await open(this.path, 'r+');
+    this.#kept = (await this.#file.stat()).size;
+    this.#end = this.#kept;
+  }
 }

@@ -62,7 +62,7 @@ export async function getReading(db: Queryable, namespace: string, id: string): 
   return rows[0] === undefined ? null : toReading(rows[0]);
 }
 
-/** A page of a meter's readings, the newest day first; `beforeId` is the last of the page before. */
+/** A page of a meter's readings, the newest first; `beforeId` is the last of the page before. */
 export async function listReadings(
   db: Queryable,
   meter: { namespace: string; id: string },
@@ -72,8 +72,8 @@ export async function listReadings(
   const { rows } = await db.query<ReadingRow>({
     name: beforeId === null ? 'readings' : 'readings-before',
     text: `/* readings */ select ${COLUMNS} from meter_readings where namespace = $1 and meter_id = $2
-       ${beforeId === null ? '' : 'and (day, id) < ($4::date, $5::uuid)'}
-     order by day desc, id desc limit $3`,
+       ${beforeId === null ? '' : 'and (day, read_at, id) < ($4::date, (select read_at from meter_readings where id = $5 and day = $4), $5::uuid)'}
+     order by day desc, read_at desc, id desc limit $3`,
     values: [
       meter.namespace,
       meter.id,
@@ -92,7 +92,7 @@ export interface BillLine {
   from: number | null;
   to: number;
   consumption: number;
-  /** Exact decimal; null when a reading of the line has no price. */
+  /** Exact decimal; null when a reading of the line has no price, or when they are in several currencies. */
   cost: string | null;
   currency: string | null;
 }
@@ -113,9 +113,9 @@ export async function readBill(
        (array_agg(previous order by read_at, value) filter (where status = 'ACCEPTED'))[1] as "from",
        (array_agg(value order by read_at desc, value desc) filter (where status = 'ACCEPTED'))[1] as "to",
        coalesce(sum(consumption) filter (where status = 'ACCEPTED'), 0)::bigint as consumption,
-       case when bool_and(cost is not null) filter (where status = 'ACCEPTED')
+       case when bool_and(cost is not null) filter (where status = 'ACCEPTED') and min(currency) = max(currency)
          then sum(cost) filter (where status = 'ACCEPTED') end::text as cost,
-       max(currency) as currency, count(*) filter (where status = 'RECEIVED')::integer as waiting
+       case when min(currency) = max(currency) then max(currency) end as currency, count(*) filter (where status = 'RECEIVED')::integer as waiting
      from month group by zone order by zone`,
     values: [meter.namespace, meter.id, `${month}-01`],
   });

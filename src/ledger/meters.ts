@@ -76,6 +76,27 @@ export async function putMeters(db: Queryable, namespace: string, meters: readon
   );
 }
 
+/** Of the customers and tariffs that meters name those that there are. */
+export async function findReferences(
+  db: Queryable,
+  namespace: string,
+  meters: readonly Pick<Meter, 'customerId' | 'tariff'>[],
+): Promise<{ customers: Set<string>; tariffs: Set<string> }> {
+  const { rows } = await db.query<{ customer: string | null; tariff: string | null }>(
+    `/* meter-references */ select id as customer, null as tariff from customers where namespace = $1 and id = any ($2)
+     union all select distinct null, name from tariffs where namespace = $1 and name = any ($3)`,
+    [
+      namespace,
+      [...new Set(meters.map(({ customerId }) => customerId))],
+      [...new Set(meters.map(({ tariff }) => tariff))],
+    ],
+  );
+  return {
+    customers: new Set(rows.flatMap(({ customer }) => customer ?? [])),
+    tariffs: new Set(rows.flatMap(({ tariff }) => tariff ?? [])),
+  };
+}
+
 /** Writes prices; the one of a tariff, zone and day that is there is changed. Costs computed before stay. */
 export async function putTariffs(
   db: Queryable,

@@ -184,6 +184,40 @@ describe('taking readings', () => {
     const days = (await get('/v1/meters/M-6/readings')).readings.map(({ day }: Json) => day);
     expect(days).toEqual(days.toSorted().toReversed());
   });
+
+  test('of one day too the newest comes first, over the edge of a page', async () => {
+    const hours = [9, 14, 7, 20, 11];
+    for (const hour of hours) {
+      const readAt = `${windowTime(15).slice(0, 10)}T${String(hour).padStart(2, '0')}:00:00Z`;
+      await send({ meterId: 'M-9', value: hour, readAt });
+    }
+    const first = await get('/v1/meters/M-9/readings?limit=2');
+    const rest = await get(`/v1/meters/M-9/readings?limit=5&cursor=${first.nextCursor}`);
+    const values = [...first.readings, ...rest.readings].map(({ value }: Json) => value);
+    expect(values).toEqual([20, 14, 11, 9, 7]);
+  });
+
+  test('a month in two currencies has no sum', async () => {
+    for (const [dayOfMonth, value] of [
+      [15, 10],
+      [16, 20],
+      [17, 40],
+    ] as const)
+      await send({ meterId: 'M-10', value, readAt: windowTime(dayOfMonth) });
+    await untilJudged(ledger.db);
+    const month = windowTime().slice(0, 7);
+    expect(await get(`/v1/meters/M-10/bill?month=${month}`)).toMatchObject({
+      cost: '129.60',
+      currency: 'UAH',
+    });
+    await ledger.db.query(
+      `update meter_readings set currency = 'EUR' where meter_id = 'M-10' and value = 40`,
+    );
+    const line = { zone: 'total', consumption: 30, cost: null, currency: null };
+    expect(await get(`/v1/meters/M-10/bill?month=${month}`)).toMatchObject({
+      ...{ cost: null, currency: null, lines: [line] },
+    });
+  });
 });
 
 describe('what is wrong is told, and leaves nothing behind', () => {

@@ -164,6 +164,30 @@ describe('over REST', () => {
     expect(await answer.json()).toMatchObject({ state: 'done', stored: 20_000, existing: 0, lines: 20_001 });
   });
 
+  test('of two runs of one name the later one goes on, and the earlier one stops', async () => {
+    const release = Promise.withResolvers<void>();
+    async function* slowly(): AsyncGenerator<Buffer> {
+      yield Buffer.from(HEADER + rows(20_000, 1));
+      await release.promise;
+      yield Buffer.from(rows(10_000, 2));
+    }
+    const first = importReadings({
+      ...{ db: ledger.db, namespace: 'default', name: 'twice.csv', timeZone: 'UTC', nowMs: Date.now() },
+      ...{ content: slowly(), resume: null },
+    });
+    await waitFor(
+      async () => (await getReadingImport(ledger.db, 'default', 'twice.csv'))?.stored,
+      (stored) => (stored ?? 0) > 0,
+      { describe: 'the first run to have stored something' },
+    );
+    expect(await imported('twice.csv', HEADER + rows(10, 3))).toMatchObject({ stored: 10, lines: 11 });
+    release.resolve();
+    await expect(first).rejects.toMatchObject({ code: 'ImportTakenOver' });
+    expect(await getReadingImport(ledger.db, 'default', 'twice.csv')).toMatchObject({
+      ...{ state: 'done', stored: 10, lines: 11 },
+    });
+  });
+
   test('what is no CSV by its type or name, and what is not there', async () => {
     expect((await put('a.csv', '{}', '', 'application/json')).status).toBe(415);
     expect((await put('..%2Fa.csv', HEADER)).status).toBe(400);
@@ -220,6 +244,12 @@ test('a million bad rows: all are counted, the first are kept, and memory stays 
   expect(held.late).toBeGreaterThan(0);
 }, 300_000);
 
+async function written(name: string, text: string): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(file, text);
+  return file;
+}
+
 describe('the command line', () => {
   const cli = join(import.meta.dirname, '../../src/cli/main.ts');
   const env = () => ({ ...process.env, LONGSHORE_POSTGRES_URL: ledger.url, LONGSHORE_LOG_LEVEL: 'error' });
@@ -235,10 +265,10 @@ describe('the command line', () => {
   test('customers, meters and tariffs, with a report of what was refused', async () => {
     const files = {
       customers: 'id,name\nC-1,Жанна\n../x,Nobody\n',
-      meters:
-        'id,customerId,tariff,zones,digits\nX-1,C-1,home,day night,5\nX-2,C-1,home,,\nX-3,C-1,home,,12\n',
       tariffs:
         'name,validFrom,price,currency,zone\nhome,2026-01-01,5.5,UAH,day\nhome,2026-01-01,1e3,UAH,day\n',
+      meters:
+        'id,customerId,tariff,zones,digits\nX-1,C-1,home,day night,5\nX-2,C-1,home,,\nX-3,C-1,home,,12\n',
     };
     for (const [kind, text] of Object.entries(files)) {
       const file = join(folder, `${kind}.csv`);
@@ -257,10 +287,49 @@ describe('the command line', () => {
     ]);
   });
 
+  test('a name that is not UTF-8 takes the place of none', async () => {
+    const file = join(folder, 'latin.csv');
+    await writeFile(file, 'id,name\nC-7,Jürgen\n');
+    expect((await run('import', 'customers', file)).code).toBe(0);
+    await writeFile(file, Buffer.from('id,name\nC-7,Jürgen\n', 'latin1'));
+    expect((await run('import', 'customers', file)).code).toBe(1);
+    expect(await readFile(`${file}.refused.csv`, 'utf8')).toBe(
+      'line,code,detail\n2,BadRow,It is not UTF-8\n',
+    );
+    const { rows: customers } = await ledger.db.query(`select name from customers where id = 'C-7'`);
+    expect(customers).toEqual([{ name: 'Jürgen' }]);
+  });
+
+  test('a meter of nobody and one without a tariff are refused', async () => {
+    const file = join(folder, 'lost.csv');
+    await writeFile(file, 'id,customerId,tariff\nY-1,nobody,home\nY-2,C-7,hmoe\nY-3,C-7,home\n');
+    expect((await run('import', 'customers', await written('c7.csv', 'id,name\nC-7,Jürgen\n'))).code).toBe(0);
+    expect((await run('import', 'meters', file)).stdout).toContain('Wrote 1 rows, refused 2 rows');
+    expect((await readFile(`${file}.refused.csv`, 'utf8')).split('\n').slice(1, 3)).toEqual([
+      '2,UnknownCustomer,There is no customer nobody: import customers first',
+      '3,UnknownTariff,There is no tariff hmoe: import tariffs first',
+    ]);
+  });
+
+  test('another file of the name of one that broke off is read from its beginning', async () => {
+    const content = (async function* () {
+      yield Buffer.from(HEADER + rows(15_000, 1));
+      throw new Error('the line went dead');
+    })();
+    const options = { db: ledger.db, namespace: 'default', name: 'same.csv', timeZone: 'UTC' };
+    await expect(
+      importReadings({ ...options, nowMs: Date.now(), content, resume: null, headSha256: 'another' }),
+    ).rejects.toThrow('the line went dead');
+    expect((await getReadingImport(ledger.db, 'default', 'same.csv'))?.bytes).toBeGreaterThan(0);
+    const done = await run('import', 'readings', await written('same.csv', HEADER + rows(20_000, 2)));
+    expect(done.stdout).toContain('Stored 20000 readings, 0 were there already');
+  });
+
   test('a run that is killed goes on with the next line, and the report has each refused row once', async () => {
     const file = join(folder, 'killed.csv');
+    const bad = ['bad,row\n', `nobody,1,${day}\n`];
     const lines = Array.from({ length: 120_000 }, (_, n) =>
-      n % 100 === 0 ? 'bad,row\n' : `M-${(n % 20_000) + 1},${n},${day}\n`,
+      n % 100 === 0 ? bad[(n / 100) % 2] : `M-${(n % 20_000) + 1},${n},${day}\n`,
     );
     await writeFile(file, HEADER + lines.join(''));
     const child = spawn(process.execPath, [cli, 'readings', 'import', 'readings', file], {

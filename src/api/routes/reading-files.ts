@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { type Request, type Response, Router } from 'express';
 import {
   getReadingImport,
+  ImportTakenOverError,
   listImportRefusals,
   MAX_KEPT_REFUSALS,
   type ReadingImport,
@@ -101,6 +102,7 @@ async function runImport(deps: ApiDeps, req: Request, res: Response): Promise<vo
     req.resume();
     if (error instanceof CsvError)
       throw invalidInput({ pointer: '', detail: `${error.code}: ${error.message}` });
+    if (error instanceof ImportTakenOverError) throw new Problem('ImportTakenOver', error.message);
     throw error;
   }
 }
@@ -116,7 +118,7 @@ async function findImport({ db, limits }: ApiDeps, req: Request, res: Response):
 }
 
 function viewImport(file: ReadingImport): Record<string, unknown> {
-  const { namespace: _, columns: __, startedAtMs, updatedAtMs, ...rest } = file;
+  const { namespace: _, columns: __, headSha256: ___, startedAtMs, updatedAtMs, ...rest } = file;
   const self = `/v1/meter-reading-imports/${file.name}`;
   return {
     ...rest,

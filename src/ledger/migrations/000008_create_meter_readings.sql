@@ -74,7 +74,7 @@ create table meter_readings (
   judged_at timestamptz,
   primary key (id, day)
 );
-create index meter_readings_by_meter on meter_readings (namespace, meter_id, day desc, id desc);
+create index meter_readings_by_meter on meter_readings (namespace, meter_id, day desc, read_at desc, id desc);
 create index meter_readings_by_batch on meter_readings (batch_id);
 
 -- Readings that one statement stored and that no range has yet.
@@ -130,6 +130,8 @@ create table meter_reading_imports (
   stored bigint not null default 0,
   existing bigint not null default 0,
   refused bigint not null default 0,
+  -- Of the first bytes of the file, hex: a name alone does not say that it is the same file.
+  head_sha256 text,
   error text,
   started_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),

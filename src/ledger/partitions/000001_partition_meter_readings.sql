@@ -8,7 +8,7 @@ alter table meter_readings rename to meter_readings_whole;
 create table meter_readings (like meter_readings_whole including defaults including constraints)
   partition by range (day);
 alter table meter_readings add primary key (id, day);
-create index on meter_readings (namespace, meter_id, day desc, id desc);
+create index on meter_readings (namespace, meter_id, day desc, read_at desc, id desc);
 create index on meter_readings (batch_id);
 
 create table meter_readings_default partition of meter_readings default;
