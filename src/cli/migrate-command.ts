@@ -7,12 +7,14 @@ import { migrate } from '../ledger/migrate.ts';
 import { ensureWorkerLogin } from '../ledger/worker-login.ts';
 import { waitForDependency } from '../lifecycle/wait-for.ts';
 import { createLogger } from '../telemetry/logger.ts';
+import { seedRates } from './seed-rates.ts';
 
 interface MigrateOptions {
   wait: string;
   partitions: boolean;
   workerLogin?: boolean;
   adminKey?: string;
+  seedRates?: string;
 }
 
 /** `longshore migrate`: the schema, and on request what a first start needs besides. All of it may be repeated. */
@@ -27,6 +29,7 @@ export function addMigrateCommand(program: Command): void {
       '--admin-key <namespace>',
       'make the key LONGSHORE_ADMIN_API_KEY, of scope admin, in the namespace',
     )
+    .option('--seed-rates <namespace>', 'track the usual exchange rates there, unless some are tracked')
     .action(async (options: MigrateOptions) => {
       const config = loadConfig(process.env, [
         process.env.LONGSHORE_POSTGRES_URL ? 'LONGSHORE_POSTGRES_URL' : 'LONGSHORE_MIGRATE_POSTGRES_URL',
@@ -44,16 +47,28 @@ export function addMigrateCommand(program: Command): void {
         await ensureWorkerLogin(ownerUrl, workerUrl);
         logger.info({ login: new URL(workerUrl).username }, 'Made sure of the login of workers');
       }
-      if (options.adminKey !== undefined) await makeAdminKey(config, ownerUrl, options.adminKey, logger);
+      if (options.adminKey !== undefined || options.seedRates !== undefined)
+        await fill(ownerUrl, config, options, logger);
     });
 }
 
-async function makeAdminKey(config: Config, url: string, namespace: string, logger: Logger): Promise<void> {
+async function fill(
+  url: string,
+  config: Config,
+  { adminKey, seedRates: rates }: MigrateOptions,
+  logger: Logger,
+): Promise<void> {
   const db = connectDatabase({ url, applicationName: 'longshore-migrate', maxConnections: 1, logger });
   try {
-    const key = { name: 'admin', namespace, scopes: ['admin'], expiresAtMs: null } as const;
-    const id = await putApiKey(db, config.api.adminKey, key);
-    logger.info({ keyId: id, namespace }, 'Made sure of the admin API key');
+    if (adminKey !== undefined) {
+      const key = { name: 'admin', namespace: adminKey, scopes: ['admin'], expiresAtMs: null } as const;
+      const id = await putApiKey(db, config.api.adminKey, key);
+      logger.info({ keyId: id, namespace: adminKey }, 'Made sure of the admin API key');
+    }
+    if (rates !== undefined) {
+      const pairs = await seedRates(db, rates);
+      logger.info({ pairs, namespace: rates }, 'Made sure that exchange rates are tracked');
+    }
   } finally {
     await db.end();
   }

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import { parsePair } from '../core/rates/rate.ts';
 import { parseEvery } from '../core/schedule.ts';
 import {
-  addTradeInfos,
   deleteTradeInfo,
   getTradeInfo,
   listTradeInfo,
@@ -12,7 +11,7 @@ import {
   type TradeKey,
 } from '../ledger/trade-info.ts';
 import { loadProvider, PROVIDER_NAMES } from '../types/exchange-rate/provider-folder.ts';
-import { SEED_PAIRS } from '../types/exchange-rate/seed.ts';
+import { seedRates } from './seed-rates.ts';
 import { createTable } from './table.ts';
 import { UsageError } from './usage-error.ts';
 import { withLedger } from './with-ledger.ts';
@@ -94,15 +93,8 @@ export function addRateCommands(program: Command): void {
 }
 
 async function seed(namespace: string): Promise<string> {
-  return withLedger(async (db) => {
-    const [first] = await listTradeInfo(db, namespace, { limit: 1, after: null });
-    if (first !== undefined) return 'The table has rows: nothing was added';
-    const added = await addTradeInfos(
-      db,
-      SEED_PAIRS.map((pair) => ({ ...pair, namespace, enabled: true })),
-    );
-    return `Added ${added} pairs`;
-  });
+  const added = await withLedger((db) => seedRates(db, namespace));
+  return added === 0 ? 'The table has rows: nothing was added' : `Added ${added} pairs`;
 }
 
 function readKey(provider: string, text: string, { namespace }: Named): TradeKey {

@@ -227,7 +227,7 @@ describe('migrations', () => {
     expect(await name({ migrations: { enabled: false } })).toBeUndefined();
   });
 
-  test('make the login of workers, and the first key, where that is asked for alone', async () => {
+  test('make the login of workers, the first key and the first rates, where that is asked for alone', async () => {
     const args = async (values: object) => {
       const chart = await renderChart({ ...EXTERNAL, ...values });
       const job = only(chart.of('Job').filter(({ metadata }) => !metadata.annotations));
@@ -240,8 +240,10 @@ describe('migrations', () => {
     const asked = await args({
       postgresql: { existingSecret: 'ledger', createWorkerLogin: true },
       api: { adminKey: { existingSecret: 'first', namespace: 'shop' } },
+      migrations: { seedRates: true },
+      defaultPools: { namespace: 'till' },
     });
-    expect(asked.args).toEqual(['--worker-login', '--admin-key=shop']);
+    expect(asked.args).toEqual(['--worker-login', '--admin-key=shop', '--seed-rates=till']);
     expect(asked.env.get('LONGSHORE_ADMIN_API_KEY')?.valueFrom.secretKeyRef).toEqual({
       name: 'first',
       key: 'token',

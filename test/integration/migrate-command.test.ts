@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SEED_PAIRS } from '../../src/types/exchange-rate/seed.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const SERVER = process.env.LONGSHORE_TEST_POSTGRES_URL ?? '';
@@ -80,6 +81,16 @@ test('says what is missing', async () => {
   await expect(
     longshore(['migrate', '--admin-key', 'shop'], { LONGSHORE_ADMIN_API_KEY: 'secret' }),
   ).rejects.toThrow('LONGSHORE_ADMIN_API_KEY: the value (not shown: it is secret) is not allowed');
+});
+
+test('tracks the usual rates at the first start, and what is tracked stays', async () => {
+  await longshore(['migrate', '--seed-rates', 'shop']);
+  const read = () =>
+    sql(`select count(*)::integer as pairs from longshore.trade_info where namespace = 'shop'`, url());
+  expect(await read()).toEqual([{ pairs: SEED_PAIRS.length }]);
+  await longshore(['rates', 'remove', 'binance', 'BTC-USDT', '--namespace', 'shop']);
+  await longshore(['migrate', '--seed-rates', 'shop']);
+  expect(await read()).toEqual([{ pairs: SEED_PAIRS.length - 1 }]);
 });
 
 test('makes the first key once, and does not revive it', async () => {
