@@ -109,15 +109,19 @@ export async function countUnjudged(db: Queryable): Promise<{ readings: number; 
 
 /** Deletes up to `limit` each of keys that are over and of ranges judged a week ago. Answers how many. */
 export async function sweepReadingLeftovers(db: Queryable, limit: number): Promise<number> {
-  const keys = await db.query(
-    `/* sweep-reading-keys */ delete from meter_reading_keys where (namespace, key) in
-       (select namespace, key from meter_reading_keys where expires_at < now() order by expires_at limit $1)`,
-    [limit],
+  const keys = await retrySerialization(() =>
+    db.query(
+      `/* sweep-reading-keys */ delete from meter_reading_keys where (namespace, key) in
+         (select namespace, key from meter_reading_keys where expires_at < now() order by expires_at limit $1)`,
+      [limit],
+    ),
   );
-  const ranges = await db.query(
-    `/* sweep-ranges */ delete from meter_reading_ranges where id in
-       (select id from meter_reading_ranges where judged_at < now() - interval '7 days' order by judged_at limit $1)`,
-    [limit],
+  const ranges = await retrySerialization(() =>
+    db.query(
+      `/* sweep-ranges */ delete from meter_reading_ranges where id in
+         (select id from meter_reading_ranges where judged_at < now() - interval '7 days' order by judged_at limit $1)`,
+      [limit],
+    ),
   );
   return (keys.rowCount ?? 0) + (ranges.rowCount ?? 0);
 }
