@@ -15,7 +15,7 @@ const rate = (pair: string, price: number) =>
   waitFor(
     () => client.call<{ price: string }>('GET', `/v1/rates/${pair}`).catch(String),
     (seen) => typeof seen === 'object' && Number(seen.price) === price,
-    { timeoutMs: 120_000, describe: `the price of ${pair} to be ${price}` },
+    { timeoutMs: 60_000, describe: `the price of ${pair} to be ${price}` },
   );
 /** Writes to the bot, if there is something to say, and waits for a message like this. */
 async function message(like: RegExp, said = ''): Promise<void> {
