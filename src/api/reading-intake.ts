@@ -4,7 +4,7 @@ import { LedgerAwayError, type ReadingStore, StoringUnknownError } from '../ledg
 import type { SentReading, StoredReading } from '../ledger/store-readings.ts';
 import { outcomeUnknown, withDeadline } from './deadline.ts';
 import { Problem, unavailable } from './problem.ts';
-import { type ReadingSpool, SpoolFullError } from './reading-spool.ts';
+import { type ReadingSpool, type SpoolEntry, SpoolFullError } from './reading-spool.ts';
 
 /** `spooled`: durable on this process's disk, not in the ledger yet. */
 export type Intake = StoredReading | { outcome: 'spooled'; id: string };
@@ -13,6 +13,8 @@ export interface ReadingIntakeOptions {
   store: ReadingStore;
   /** Null: without the ledger nothing is taken. */
   spool: ReadingSpool | null;
+  /** Of what is in the spool. */
+  spooledKeys: SpooledKeys;
   /** How long the ledger gets. */
   timeoutMs: number;
   /** Called for each reading. */
@@ -32,11 +34,16 @@ export class ReadingIntake {
 
   /** Rejects with a {@link Problem} when the reading is not durable, or not known to be. */
   async take(sent: SentReading): Promise<Intake> {
-    const taken = await this.#orSpool([sent], async (store) => [await store.store(sent)]);
+    const { spool, spooledKeys } = this.#options;
+    // The ledger may be back, and would take the key for another moment than the spool has.
+    const taken =
+      spool !== null && spooledKeys.find(sent) !== undefined
+        ? await this.#spool(spool, [sent])
+        : await this.#orSpool([sent], async (store) => [await store.store(sent)]);
     return taken[0] as Intake;
   }
 
-  /** Many, all or none in the ledger. */
+  /** Many, all or none. */
   takeAll(sent: readonly SentReading[]): Promise<Intake[]> {
     return this.#orSpool(sent, (store) => store.storeAll(sent));
   }
@@ -61,7 +68,9 @@ export class ReadingIntake {
 
   async #spool(spool: ReadingSpool, sent: readonly SentReading[]): Promise<Intake[]> {
     try {
-      await Promise.all(sent.map(({ reading }) => spool.append(reading)));
+      const spooled = await this.#append(spool, sent);
+      for (const { outcome } of spooled) this.#options.onIntake(outcome, 1);
+      return spooled;
     } catch (error) {
       this.#options.onIntake('failed', sent.length);
       if (error instanceof BatcherFullError) throw tooManyReadings(error);
@@ -73,9 +82,61 @@ export class ReadingIntake {
         5,
       );
     }
-    this.#options.onIntake('spooled', sent.length);
-    return sent.map(({ reading }) => ({ outcome: 'spooled', id: reading.id }));
   }
+
+  /** A reading whose key is in the spool already is not there twice, and is answered when the first one is durable. */
+  async #append(spool: ReadingSpool, sent: readonly SentReading[]): Promise<Intake[]> {
+    const { spooledKeys } = this.#options;
+    const held = sent.map((one) => spooledKeys.find(one));
+    const fresh = sent.filter((_, index) => held[index] === undefined).map(toEntry);
+    const written = fresh.length === 0 ? undefined : spool.append(fresh);
+    spooledKeys.hold(fresh, written);
+    await Promise.all([written, ...held.map((first) => first?.written)]);
+    return sent.map(({ reading, key }, index): Intake => {
+      const first = held[index];
+      if (first === undefined) return { outcome: 'spooled', id: reading.id };
+      return first.bodySha256 === key?.bodySha256
+        ? { outcome: 'spooled', id: first.id }
+        : { outcome: 'conflict' };
+    });
+  }
+}
+
+interface HeldKey {
+  /** Of the reading that the key stands for. */
+  id: string;
+  bodySha256: string;
+  /** Settles with the write of that reading; undefined for one that was found on the disk. */
+  written: Promise<unknown> | undefined;
+}
+
+/** What the keys in the spool stand for, from the moment that they are being written until their segment is drained. */
+export class SpooledKeys {
+  readonly #held = new Map<string, HeldKey>();
+
+  find({ reading, key }: SpoolEntry): HeldKey | undefined {
+    return key === null ? undefined : this.#held.get(`${reading.namespace} ${key.key}`);
+  }
+
+  /** The first reading with a key is the one. A key whose reading could not be written is free again. */
+  hold(entries: readonly SpoolEntry[], written?: Promise<unknown>): void {
+    for (const entry of entries) {
+      const { reading, key } = entry;
+      if (key === null || this.find(entry) !== undefined) continue;
+      const { id, namespace } = reading;
+      this.#held.set(`${namespace} ${key.key}`, { id, bodySha256: key.bodySha256, written });
+    }
+    written?.catch(() => this.forget(entries));
+  }
+
+  forget(entries: readonly SpoolEntry[]): void {
+    for (const { reading, key } of entries)
+      if (key !== null) this.#held.delete(`${reading.namespace} ${key.key}`);
+  }
+}
+
+function toEntry({ reading, key }: SentReading): SpoolEntry {
+  return { reading, key: key && { key: key.key, bodySha256: key.bodySha256 } };
 }
 
 /** The id makes storing twice the same as once, so what may have been stored may be spooled too. */

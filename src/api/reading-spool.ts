@@ -18,6 +18,7 @@ import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
 import type { NewReading } from '../core/meter-reading.ts';
 import { isDataRefused } from '../ledger/database.ts';
+import type { ReadingKey } from '../ledger/store-readings.ts';
 import { SpoolLock } from './spool-lock.ts';
 
 export class SpoolFullError extends LongshoreError {
@@ -26,13 +27,23 @@ export class SpoolFullError extends LongshoreError {
   }
 }
 
+/** A reading with its `Idempotency-Key`, as a line of a segment has them. */
+export interface SpoolEntry {
+  reading: NewReading;
+  key: ReadingKey | null;
+}
+
 export interface ReadingSpoolOptions {
   /** A folder of this process alone, on a volume that outlives it. Made when missing. */
   dir: string;
   maxBytes: number;
   /** Stores readings durably, also those that would be refused; safe to repeat. Rejects while the ledger is away. */
-  store(readings: NewReading[]): Promise<unknown>;
+  store(entries: SpoolEntry[]): Promise<unknown>;
   logger: Logger;
+  /** Called at the start with what an earlier life left, before it is drained. */
+  onFound?(entries: readonly SpoolEntry[]): void;
+  /** Called when entries are in the ledger, and no longer here. */
+  onDrained?(entries: readonly SpoolEntry[]): void;
   onChange?(state: { bytes: number; spooled: number; drained: number }): void;
 }
 
@@ -51,7 +62,8 @@ const SEGMENT = /^[0-9a-f-]{36}\.spool$/;
 export class ReadingSpool {
   readonly #options: ReadingSpoolOptions;
   readonly #abort = new AbortController();
-  readonly #batcher: Batcher<NewReading, undefined>;
+  /** Each item is what one request sends: written whole or not at all. */
+  readonly #batcher: Batcher<readonly SpoolEntry[], undefined>;
   readonly #lock: SpoolLock;
   /** Segments that nobody writes any more, the oldest first, with their sizes. */
   #sealed: { path: string; bytes: number }[] = [];
@@ -64,7 +76,7 @@ export class ReadingSpool {
     this.#options = options;
     this.#lock = lock;
     this.#batcher = new Batcher({
-      flush: (readings) => this.#exclusively(() => this.#write(readings)),
+      flush: (requests) => this.#exclusively(() => this.#write(requests)),
       maxDelayMs: 2,
       maxItems: 1_000,
       maxQueued: 2_000,
@@ -84,6 +96,7 @@ export class ReadingSpool {
       const { size } = await stat(path);
       spool.#sealed.push({ path, bytes: size });
       spool.#bytes += size;
+      options.onFound?.((await readSegment(path)).entries);
     }
     if (names.length > 0)
       options.logger.info({ segments: names.length, bytes: spool.#bytes }, 'Found readings in the spool');
@@ -100,9 +113,12 @@ export class ReadingSpool {
     return this.#bytes + MAX_LINE_BYTES > this.#options.maxBytes;
   }
 
-  /** Resolves when the reading is on the disk. Rejects with {@link SpoolFullError}, `BatcherFullError`, or what the disk says. */
-  append(reading: NewReading): Promise<undefined> {
-    return this.isFull ? Promise.reject(new SpoolFullError()) : this.#batcher.add(reading);
+  /**
+   * Resolves when the readings of one request are on the disk, all of them. Rejects, and none of them is there, with
+   * {@link SpoolFullError}, `BatcherFullError`, or what the disk says.
+   */
+  append(entries: readonly SpoolEntry[]): Promise<undefined> {
+    return this.isFull ? Promise.reject(new SpoolFullError()) : this.#batcher.add(entries);
   }
 
   /** Ends the draining; what is left stays for the next process. */
@@ -114,14 +130,32 @@ export class ReadingSpool {
     await this.#lock.release();
   }
 
-  async #write(readings: NewReading[]): Promise<undefined[]> {
-    const bytes = Buffer.from(readings.map(toLine).join(''));
-    if (this.#bytes + bytes.length > this.#options.maxBytes) throw new SpoolFullError();
+  /** One write for the requests that there is room for; the others are answered that there is none. */
+  async #write(requests: (readonly SpoolEntry[])[]): Promise<(undefined | Error)[]> {
+    const taken: Buffer[] = [];
+    let room = this.#options.maxBytes - this.#bytes;
+    let spooled = 0;
+    const answers = requests.map((entries) => {
+      const bytes = Buffer.from(entries.map(toLine).join(''));
+      if (bytes.length > room) return new SpoolFullError();
+      taken.push(bytes);
+      room -= bytes.length;
+      spooled += entries.length;
+      return undefined;
+    });
+    if (spooled > 0) await this.#put(Buffer.concat(taken));
+    this.#report(spooled, 0);
+    return answers;
+  }
+
+  async #put(bytes: Buffer): Promise<void> {
     if (this.#open !== undefined && this.#open.bytes >= SEGMENT_BYTES) await this.#seal();
     this.#open ??= await this.#create();
     const segment = this.#open;
     try {
-      await segment.file.write(bytes, 0, bytes.length, segment.bytes);
+      // A disk that has no room for all of it takes a part, and says so at the next write.
+      for (let at = 0; at < bytes.length; )
+        at += (await segment.file.write(bytes, at, bytes.length - at, segment.bytes + at)).bytesWritten;
       await segment.file.datasync();
     } catch (error) {
       // What may be there of it was acknowledged to nobody.
@@ -130,8 +164,6 @@ export class ReadingSpool {
     }
     segment.bytes += bytes.length;
     this.#bytes += bytes.length;
-    this.#report(readings.length, 0);
-    return readings.map(() => undefined);
   }
 
   async #create(): Promise<{ file: FileHandle; path: string; bytes: number }> {
@@ -174,30 +206,31 @@ export class ReadingSpool {
   }
 
   async #drainSegment(segment: { path: string; bytes: number }): Promise<void> {
-    const readings = await this.#read(segment.path);
-    for (let at = 0; at < readings.length; at += DRAIN_BATCH) {
+    const entries = await this.#read(segment.path);
+    for (let at = 0; at < entries.length; at += DRAIN_BATCH) {
       this.#abort.signal.throwIfAborted();
-      await this.#store(readings.slice(at, at + DRAIN_BATCH), segment.path);
+      await this.#store(entries.slice(at, at + DRAIN_BATCH), segment.path);
     }
     await unlink(segment.path);
     await syncFolder(this.#options.dir);
     this.#sealed.shift();
     this.#bytes -= segment.bytes;
-    this.#report(0, readings.length);
-    this.#options.logger.info({ readings: readings.length }, 'Stored a segment of the spool');
+    this.#options.onDrained?.(entries);
+    this.#report(0, entries.length);
+    this.#options.logger.info({ readings: entries.length }, 'Stored a segment of the spool');
   }
 
   /** What the ledger refuses for good goes to a file of its own, so that it does not hold up all that comes after it. */
-  async #store(readings: NewReading[], path: string): Promise<void> {
+  async #store(entries: SpoolEntry[], path: string): Promise<void> {
     try {
-      await this.#options.store(readings);
+      await this.#options.store(entries);
     } catch (error) {
       if (!isDataRefused(error)) throw error;
-      if (readings.length > 1) {
-        for (const reading of readings) await this.#store([reading], path);
+      if (entries.length > 1) {
+        for (const entry of entries) await this.#store([entry], path);
         return;
       }
-      await appendFile(`${path}.refused`, readings.map(toLine).join(''));
+      await appendFile(`${path}.refused`, entries.map(toLine).join(''));
       this.#options.logger.error(
         { err: error, file: `${path}.refused` },
         'Failed to store a reading of the spool',
@@ -205,17 +238,9 @@ export class ReadingSpool {
     }
   }
 
-  /** The readings of a segment. A last line that was not written to its end was acknowledged to nobody. */
-  async #read(path: string): Promise<NewReading[]> {
-    const lines = (await readFile(path, 'utf8')).split('\n');
-    const torn = lines.pop() ?? '';
-    const broken: string[] = [];
-    const readings = lines.flatMap((line) => {
-      const reading = fromLine(line);
-      if (reading === null) broken.push(line);
-      return reading === null ? [] : [reading];
-    });
-    if (torn !== '') this.#options.logger.warn({ bytes: torn.length }, 'Left out the torn end of a segment');
+  async #read(path: string): Promise<SpoolEntry[]> {
+    const { entries, broken, tornBytes } = await readSegment(path);
+    if (tornBytes > 0) this.#options.logger.warn({ bytes: tornBytes }, 'Left out the torn end of a segment');
     if (broken.length > 0) {
       // A disk that changes what it was given: kept for a person, and never in the way of the rest.
       await writeFile(`${path}.broken`, `${broken.join('\n')}\n`);
@@ -224,7 +249,7 @@ export class ReadingSpool {
         'Found broken lines in the spool',
       );
     }
-    return readings;
+    return entries;
   }
 
   #report(spooled: number, drained: number): void {
@@ -232,15 +257,32 @@ export class ReadingSpool {
   }
 }
 
-function toLine(reading: NewReading): string {
-  const json = JSON.stringify(reading);
+/** What is in a segment. A last line that was not written to its end was acknowledged to nobody. */
+async function readSegment(
+  path: string,
+): Promise<{ entries: SpoolEntry[]; broken: string[]; tornBytes: number }> {
+  const lines = (await readFile(path, 'utf8')).split('\n');
+  const tornBytes = lines.pop()?.length ?? 0;
+  const broken: string[] = [];
+  const entries = lines.flatMap((line) => {
+    const entry = fromLine(line);
+    if (entry === null) broken.push(line);
+    return entry ?? [];
+  });
+  return { entries, broken, tornBytes };
+}
+
+function toLine({ reading, key }: SpoolEntry): string {
+  const json = JSON.stringify({ reading, key });
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
 }
 
-function fromLine(line: string): NewReading | null {
+function fromLine(line: string): SpoolEntry | null {
   const json = line.slice(9);
   if (line.slice(0, 8) !== crc32(json).toString(16).padStart(8, '0')) return null;
-  return JSON.parse(json) as NewReading;
+  const entry = JSON.parse(json) as SpoolEntry | NewReading;
+  // An earlier version wrote readings without their keys.
+  return 'reading' in entry ? entry : { reading: entry, key: null };
 }
 
 /** A file that was made or deleted is so after a crash only when its folder is on the disk. */

@@ -1,11 +1,12 @@
 import type { Logger } from '../core/logger.ts';
+import { toNewReading } from '../core/meter-reading.ts';
 import { connectDatabase, type Database } from '../ledger/database.ts';
 import { ReadReplica } from '../ledger/read-replica.ts';
 import { ReadingStore } from '../ledger/reading-store.ts';
-import { storeReadings } from '../ledger/store-readings.ts';
+import { type SentReading, storeReadings } from '../ledger/store-readings.ts';
 import type { ApiLimits, ApiMetrics, ReadingDeps } from './deps.ts';
-import { ReadingIntake } from './reading-intake.ts';
-import { ReadingSpool } from './reading-spool.ts';
+import { ReadingIntake, SpooledKeys } from './reading-intake.ts';
+import { ReadingSpool, type SpoolEntry } from './reading-spool.ts';
 
 export interface ReadingSettings {
   /** Of the meters, an IANA name. */
@@ -34,11 +35,13 @@ export async function startReadings(options: StartReadingsOptions): Promise<{
 }> {
   const { db, logger, metrics, limits } = options;
   const store = new ReadingStore({ db, logger, onBatch: (batch) => metrics.observeReadingBatch(batch) });
-  const spool = options.spoolDir === '' ? null : await openSpool(options);
+  const spooledKeys = new SpooledKeys();
+  const spool = options.spoolDir === '' ? null : await openSpool(options, spooledKeys);
   const replica = new ReadReplica(db, connectReplica(options), logger);
   const intake = new ReadingIntake({
     store,
     spool,
+    spooledKeys,
     timeoutMs: limits.requestTimeoutMs,
     onIntake: (outcome, readings) => metrics.countReadings(outcome, readings),
   });
@@ -58,26 +61,44 @@ export async function startReadings(options: StartReadingsOptions): Promise<{
   };
 }
 
-/** What is spooled was acknowledged: it is stored whatever its meter says, and then REFUSED where it must be. */
-function openSpool({
-  db,
-  logger,
-  metrics,
-  spoolDir,
-  spoolLimitBytes,
-}: StartReadingsOptions): Promise<ReadingSpool> {
+function openSpool(options: StartReadingsOptions, keys: SpooledKeys): Promise<ReadingSpool> {
   return ReadingSpool.open({
-    dir: spoolDir,
-    maxBytes: spoolLimitBytes,
-    store: (readings) =>
-      storeReadings(
-        db,
-        readings.map((reading) => ({ reading, key: null, at: () => reading, traceparent: null })),
-        { keepRefused: true },
-      ),
-    logger,
-    onChange: (change) => metrics.observeSpool(change),
+    dir: options.spoolDir,
+    maxBytes: options.spoolLimitBytes,
+    store: (entries) => storeSpooled(options, entries),
+    logger: options.logger,
+    onFound: (entries) => keys.hold(entries),
+    onDrained: (entries) => keys.forget(entries),
+    onChange: (change) => options.metrics.observeSpool(change),
   });
+}
+
+/**
+ * What is spooled was acknowledged: it is stored whatever its meter says, and then REFUSED where it must be; and without
+ * its key where that has come to stand for another body.
+ */
+async function storeSpooled(
+  { db, timeZone, logger }: StartReadingsOptions,
+  entries: readonly SpoolEntry[],
+): Promise<void> {
+  const sent = entries.map(
+    ({ reading, key }): SentReading => ({
+      reading,
+      key,
+      at: (readAtMs) => toNewReading({ ...reading, readAtMs }, timeZone),
+      traceparent: null,
+    }),
+  );
+  const stored = await storeReadings(db, sent, { keepRefused: true });
+  const unkeyed = sent.flatMap((one, index) =>
+    stored[index]?.outcome === 'conflict' ? [{ ...one, key: null }] : [],
+  );
+  if (unkeyed.length === 0) return;
+  await storeReadings(db, unkeyed, { keepRefused: true });
+  logger.warn(
+    { readings: unkeyed.length },
+    'Stored readings of the spool without their keys, which stand for others',
+  );
 }
 
 function connectReplica({

@@ -2,8 +2,10 @@ import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/p
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ReadingSpool } from '../../src/api/reading-spool.ts';
+import { ReadingSpool, type SpoolEntry } from '../../src/api/reading-spool.ts';
+import { uuidv7 } from '../../src/core/ids.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import type { NewReading } from '../../src/core/meter-reading.ts';
 import { withTransaction } from '../../src/ledger/database.ts';
@@ -61,6 +63,22 @@ async function startApi(spool: string | null, overrides: Overrides = {}): Promis
 
 const send = (api: TestApi, meterId: string, value: number, headers: Record<string, string> = {}) =>
   api.call('/v1/meter-readings', { json: { meterId, value, readAt: windowTime() }, headers });
+
+/** The time is what the clock says, which may be another day's when it is sent again. */
+const sendNow = (api: TestApi, meterId: string, value: number, key: string) =>
+  api.call('/v1/meter-readings', { json: { meterId, value }, headers: { 'Idempotency-Key': key } });
+
+/** A clock that is moved from one side of midnight to the other. */
+function clockAtMidnight(): { now(): number; pass(): void } {
+  const midnight = Math.ceil(Date.now() / 86_400_000) * 86_400_000;
+  let now = midnight - 10_000;
+  return {
+    now: () => now,
+    pass() {
+      now = midnight + 10_000;
+    },
+  };
+}
 
 async function idOf(response: Response): Promise<string> {
   return ((await response.json()) as { id: string }).id;
@@ -204,6 +222,97 @@ describe('PostgreSQL cannot be reached', () => {
     expect(kept).toMatchObject({ status: 'REFUSED', reason: 'UnknownMeter' });
   });
 
+  test('a key is one reading before midnight and after it, and none for another body', async () => {
+    const clock = clockAtMidnight();
+    const api = await startApi('a', { clock });
+    await send(api, 'M-1', 1);
+    proxy.down();
+    const first = await Promise.all(Array.from({ length: 5 }, () => sendNow(api, 'M-2', 7, 'evening')));
+    expect(first.map(({ status }) => status)).toEqual([202, 202, 202, 202, 202]);
+    const ids = new Set(await Promise.all(first.map(idOf)));
+    clock.pass();
+    const again = await sendNow(api, 'M-2', 7, 'evening');
+    expect(again.status).toBe(202);
+    const { id, links } = (await again.json()) as { id: string; links: { self: string } };
+    expect(new Set([...ids, id]).size).toBe(1);
+    expect(links.self).toBe(`/v1/meter-readings/${id}`);
+    await expectConflict(await sendNow(api, 'M-2', 8, 'evening'));
+    proxy.up();
+    expect(await idOf(await untilExisting(() => sendNow(api, 'M-2', 7, 'evening')))).toBe(id);
+    await expectConflict(await sendNow(api, 'M-2', 8, 'evening'));
+    expect((await countReadings(ledger.db)).readings).toBe(2);
+  });
+
+  test('a key that the ledger knows is its reading, also when it is spooled; another body is not lost', async () => {
+    const clock = clockAtMidnight();
+    const api = await startApi('a', { clock });
+    const id = await idOf(await sendNow(api, 'M-2', 7, 'evening'));
+    await sendNow(api, 'M-3', 7, 'taken');
+    proxy.down();
+    clock.pass();
+    expect((await sendNow(api, 'M-2', 7, 'evening')).status).toBe(202);
+    const other = await sendNow(api, 'M-3', 8, 'taken');
+    expect(other.status).toBe(202);
+    proxy.up();
+    await untilEmpty('a');
+    expect((await countReadings(ledger.db)).readings).toBe(3);
+    expect((await getReading(ledger.db, 'default', id))?.value).toBe(7);
+    expect((await getReading(ledger.db, 'default', await idOf(other)))?.value).toBe(8);
+    await untilExisting(() => sendNow(api, 'M-3', 7, 'taken'));
+    await expectConflict(await sendNow(api, 'M-3', 8, 'taken'));
+    expect((await countReadings(ledger.db)).readings).toBe(3);
+  });
+
+  /** Sends until the ledger answers, which may be spooled some times before. */
+  const untilExisting = (sendAgain: () => Promise<Response>) =>
+    waitFor(sendAgain, ({ status }) => status === 200, { describe: 'the ledger to answer' });
+
+  test('a process that finds keys in its spool knows what they stand for', async () => {
+    const clock = clockAtMidnight();
+    const earlier = await startApi('a', { clock });
+    await send(earlier, 'M-1', 1);
+    proxy.down();
+    const id = await idOf(await sendNow(earlier, 'M-2', 7, 'evening'));
+    await stops.pop()?.();
+    proxy.up();
+    await withTransaction(ledger.db, async (client) => {
+      // The ledger lets a process start, and takes no readings yet.
+      await client.query('lock table meter_reading_keys in access exclusive mode');
+      const api = await startApi('a', { clock });
+      clock.pass();
+      const again = await sendNow(api, 'M-2', 7, 'evening');
+      expect([again.status, await idOf(again)]).toEqual([202, id]);
+      await expectConflict(await sendNow(api, 'M-2', 8, 'evening'));
+    });
+    await untilEmpty('a');
+    expect((await getReading(ledger.db, 'default', id))?.value).toBe(7);
+    expect((await countReadings(ledger.db)).readings).toBe(2);
+  });
+
+  async function expectConflict(answer: Response): Promise<void> {
+    const { code } = (await answer.json()) as { code: string };
+    expect([answer.status, code]).toEqual([422, 'IdempotencyConflict']);
+  }
+
+  test('a batch that the spool has no room for leaves nothing there, and what is smaller is taken', async () => {
+    const spool = { timeZone: 'UTC', spoolDir: join(folder, 'a'), spoolLimitBytes: 16_384 };
+    const api = await startApi('a', { readings: spool });
+    await send(api, 'M-1', 1);
+    proxy.down();
+    for (let n = 0; n < 10; n += 1) expect((await send(api, `M-${n + 2}`, n)).status).toBe(202);
+    const readings = Array.from({ length: 100 }, (_, n) => ({
+      meterId: `M-${n + 100}`,
+      value: 9,
+      readAt: windowTime(),
+    }));
+    const batch = await api.call('/v1/meter-readings:batch', { json: { readings } });
+    expect([batch.status, batch.headers.get('retry-after')]).toEqual([503, '5']);
+    expect((await send(api, 'M-12', 1)).status).toBe(202);
+    proxy.up();
+    await untilEmpty('a');
+    expect((await countReadings(ledger.db)).readings).toBe(12);
+  });
+
   test('a batch is spooled whole', async () => {
     const api = await startApi('a');
     await send(api, 'M-1', 1);
@@ -228,22 +337,26 @@ describe('the spool by itself', () => {
   const isAway = () => Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }));
 
   async function openSpool(
-    store: (readings: NewReading[]) => Promise<unknown> = isAway,
+    store: (entries: SpoolEntry[]) => Promise<unknown> = isAway,
+    maxBytes = 1_000_000,
   ): Promise<ReadingSpool> {
-    const spool = await ReadingSpool.open({ dir: folder, maxBytes: 1_000_000, store, logger: silentLogger });
+    const spool = await ReadingSpool.open({ dir: folder, maxBytes, store, logger: silentLogger });
     stops.push(() => spool.stop());
     return spool;
   }
+  const append = (spool: ReadingSpool, ...readings: NewReading[]) =>
+    spool.append(readings.map((reading) => ({ reading, key: null })));
+  const valuesOf = (entries: readonly SpoolEntry[]) => entries.map(({ reading }) => reading.value);
   const segments = async () => (await readdir(folder)).filter((name) => name.endsWith('.spool')).toSorted();
 
   test('what was acknowledged before a crash is drained after it, in its order', async () => {
     const first = await openSpool();
-    for (let n = 0; n < 50; n += 1) await first.append(newReading(`M-${n + 1}`, n));
+    for (let n = 0; n < 50; n += 1) await append(first, newReading(`M-${n + 1}`, n));
     // The crash: nobody closes anything, and the last line is torn.
     const [segment = ''] = (await segments()).slice(-1);
     await appendFile(join(folder, segment), '0badc0de {"id":"torn');
     const drained: number[] = [];
-    await openSpool(async (readings) => drained.push(...readings.map(({ value }) => value)));
+    await openSpool(async (entries) => drained.push(...valuesOf(entries)));
     await waitFor(() => drained.length === 50, { describe: 'the drain' });
     expect(drained).toEqual(Array.from({ length: 50 }, (_, n) => n));
     await waitFor(async () => (await segments()).length === 0, { describe: 'the segments to go' });
@@ -252,7 +365,7 @@ describe('the spool by itself', () => {
   test('a crash in the middle of a drain repeats it, and the ledger has each reading once', async () => {
     const first = await openSpool();
     await Promise.all(
-      Array.from({ length: 2_500 }, (_, n) => first.append(newReading(`M-${n + 1}`, n)).catch(() => {})),
+      Array.from({ length: 2_500 }, (_, n) => append(first, newReading(`M-${n + 1}`, n)).catch(() => {})),
     );
     const written = (
       await Promise.all((await segments()).map((name) => readFile(join(folder, name), 'utf8')))
@@ -261,9 +374,9 @@ describe('the spool by itself', () => {
       .trimEnd()
       .split('\n').length;
     let calls = 0;
-    await openSpool(async (readings) => {
+    await openSpool(async (entries) => {
       calls += 1;
-      const sent = readings.map((reading) => ({ reading, key: null, at: () => reading, traceparent: null }));
+      const sent = entries.map((entry) => ({ ...entry, at: () => entry.reading, traceparent: null }));
       await storeReadings(ledger.db, sent);
       // Stored, and the answer lost.
       if (calls === 1) await isAway();
@@ -275,12 +388,12 @@ describe('the spool by itself', () => {
 
   test('a line that the disk has changed is set aside for a person, and the rest is drained', async () => {
     const first = await openSpool();
-    for (let n = 0; n < 3; n += 1) await first.append(newReading(`M-${n + 1}`, n));
+    for (let n = 0; n < 3; n += 1) await append(first, newReading(`M-${n + 1}`, n));
     const [segment = ''] = (await segments()).slice(-1);
     const text = await readFile(join(folder, segment), 'utf8');
     await writeFile(join(folder, segment), text.replace('"M-2"', '"M-9"'));
     const drained: number[] = [];
-    await openSpool(async (readings) => drained.push(...readings.map(({ value }) => value)));
+    await openSpool(async (entries) => drained.push(...valuesOf(entries)));
     await waitFor(() => drained.length === 2, { describe: 'the drain' });
     expect(drained).toEqual([0, 2]);
     const broken = (await readdir(folder)).filter((name) => name.endsWith('.broken'));
@@ -289,15 +402,43 @@ describe('the spool by itself', () => {
 
   test('what the ledger refuses for good does not hold up what comes after it', async () => {
     const first = await openSpool();
-    for (let n = 0; n < 3; n += 1) await first.append(newReading(`M-${n + 1}`, n));
+    for (let n = 0; n < 3; n += 1) await append(first, newReading(`M-${n + 1}`, n));
     const drained: number[] = [];
-    await openSpool(async (readings) => {
-      if (readings.some(({ value }) => value === 1))
-        throw Object.assign(new Error('refused'), { code: '22021' });
-      drained.push(...readings.map(({ value }) => value));
+    await openSpool(async (entries) => {
+      const values = valuesOf(entries);
+      if (values.includes(1)) throw Object.assign(new Error('refused'), { code: '22021' });
+      drained.push(...values);
     });
     await waitFor(() => drained.length === 2, { describe: 'the drain' });
     expect(drained).toEqual([0, 2]);
+  });
+
+  test('of requests that are written together those without room are refused, each of them whole', async () => {
+    const first = await openSpool(isAway, 7_000);
+    const requests = Array.from({ length: 4 }, (_, n) =>
+      append(first, ...Array.from({ length: 12 }, (_, m) => newReading(`M-${m + 1}`, 100 * n + m))),
+    );
+    const settled = await Promise.allSettled(requests);
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'rejected']);
+    expect(first.bytes).toBeLessThan(7_000);
+    const drained: number[] = [];
+    await openSpool(async (entries) => drained.push(...valuesOf(entries)));
+    await waitFor(async () => (await segments()).length === 0, { describe: 'the segments to go' });
+    const whole = Array.from({ length: 12 }, (_, m) => m);
+    expect(drained).toEqual([...whole, ...whole.map((m) => 100 + m)]);
+  });
+
+  test('lines of an earlier version, which are readings without keys, are drained', async () => {
+    const reading = newReading('M-1', 7);
+    const json = JSON.stringify(reading);
+    await writeFile(
+      join(folder, `${uuidv7()}.spool`),
+      `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`,
+    );
+    const drained: SpoolEntry[] = [];
+    await openSpool(async (entries) => drained.push(...entries));
+    await waitFor(async () => (await segments()).length === 0, { describe: 'the segments to go' });
+    expect(drained).toEqual([{ reading, key: null }]);
   });
 
   test('a folder that a living process has is not taken', async () => {

@@ -116,7 +116,8 @@ async function takeOne(deps: ApiDeps, res: Response, sent: SentReading): Promise
   }
   res.setHeader('Location', `/v1/meter-readings/${taken.id}`);
   if (taken.outcome === 'spooled') {
-    sendJson(res, 202, { id: taken.id, status: 'SPOOLED', links: readingLinks(sent.reading) });
+    const links = readingLinks({ ...sent.reading, id: taken.id });
+    sendJson(res, 202, { id: taken.id, status: 'SPOOLED', links });
   } else if (taken.outcome === 'stored' && taken.id === sent.reading.id) {
     sendJson(res, 201, viewReading(receivedReading(sent.reading, deps.clock.now())));
   } else {
