@@ -5,6 +5,7 @@ import type { SentReading, StoredReading } from '../ledger/store-readings.ts';
 import { outcomeUnknown, withDeadline } from './deadline.ts';
 import { Problem, unavailable } from './problem.ts';
 import { type ReadingSpool, type SpoolEntry, SpoolFullError } from './reading-spool.ts';
+import type { SpooledKeys } from './spooled-keys.ts';
 
 /** `spooled`: durable on this process's disk, not in the ledger yet. */
 export type Intake = StoredReading | { outcome: 'spooled'; id: string };
@@ -99,39 +100,6 @@ export class ReadingIntake {
         ? { outcome: 'spooled', id: first.id }
         : { outcome: 'conflict' };
     });
-  }
-}
-
-interface HeldKey {
-  /** Of the reading that the key stands for. */
-  id: string;
-  bodySha256: string;
-  /** Settles with the write of that reading; undefined for one that was found on the disk. */
-  written: Promise<unknown> | undefined;
-}
-
-/** What the keys in the spool stand for, from the moment that they are being written until their segment is drained. */
-export class SpooledKeys {
-  readonly #held = new Map<string, HeldKey>();
-
-  find({ reading, key }: SpoolEntry): HeldKey | undefined {
-    return key === null ? undefined : this.#held.get(`${reading.namespace} ${key.key}`);
-  }
-
-  /** The first reading with a key is the one. A key whose reading could not be written is free again. */
-  hold(entries: readonly SpoolEntry[], written?: Promise<unknown>): void {
-    for (const entry of entries) {
-      const { reading, key } = entry;
-      if (key === null || this.find(entry) !== undefined) continue;
-      const { id, namespace } = reading;
-      this.#held.set(`${namespace} ${key.key}`, { id, bodySha256: key.bodySha256, written });
-    }
-    written?.catch(() => this.forget(entries));
-  }
-
-  forget(entries: readonly SpoolEntry[]): void {
-    for (const { reading, key } of entries)
-      if (key !== null) this.#held.delete(`${reading.namespace} ${key.key}`);
   }
 }
 

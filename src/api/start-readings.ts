@@ -5,8 +5,9 @@ import { ReadReplica } from '../ledger/read-replica.ts';
 import { ReadingStore } from '../ledger/reading-store.ts';
 import { type SentReading, storeReadings } from '../ledger/store-readings.ts';
 import type { ApiLimits, ApiMetrics, ReadingDeps } from './deps.ts';
-import { ReadingIntake, SpooledKeys } from './reading-intake.ts';
+import { ReadingIntake } from './reading-intake.ts';
 import { ReadingSpool, type SpoolEntry } from './reading-spool.ts';
+import { SpooledKeys } from './spooled-keys.ts';
 
 export interface ReadingSettings {
   /** Of the meters, an IANA name. */

@@ -1,0 +1,42 @@
+import { setBounded } from '../core/set-bounded.ts';
+import type { SpoolEntry } from './reading-spool.ts';
+
+interface HeldKey {
+  /** Of the reading that the key stands for. */
+  id: string;
+  bodySha256: string;
+  /** Settles with the write of that reading; undefined for one that was found on the disk. */
+  written: Promise<unknown> | undefined;
+}
+
+/** Some 30 MB. */
+const MAX_KEYS = 100_000;
+
+/**
+ * What the keys in the spool stand for, from the moment that they are being written until their segment is drained. Of very many the
+ * oldest are forgotten: sent again they are spooled again, and the drain makes one reading of them.
+ */
+export class SpooledKeys {
+  readonly #held = new Map<string, HeldKey>();
+
+  find({ reading, key }: SpoolEntry): HeldKey | undefined {
+    return key === null ? undefined : this.#held.get(`${reading.namespace} ${key.key}`);
+  }
+
+  /** The first reading with a key is the one. A key whose reading could not be written is free again. */
+  hold(entries: readonly SpoolEntry[], written?: Promise<unknown>): void {
+    for (const entry of entries) {
+      const { reading, key } = entry;
+      if (key === null || this.find(entry) !== undefined) continue;
+      const { id, namespace } = reading;
+      const held = { id, bodySha256: key.bodySha256, written };
+      setBounded(this.#held, `${namespace} ${key.key}`, held, MAX_KEYS);
+    }
+    written?.catch(() => this.forget(entries));
+  }
+
+  forget(entries: readonly SpoolEntry[]): void {
+    for (const { reading, key } of entries)
+      if (key !== null) this.#held.delete(`${reading.namespace} ${key.key}`);
+  }
+}
