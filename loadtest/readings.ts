@@ -28,6 +28,7 @@ import { CLI, runCli } from '../hack/stack/run-cli.ts';
 import { type Stack, startStack } from '../hack/stack/stack.ts';
 import { compareInserts } from './compare-inserts.ts';
 import { drawKnee, type KneePoint } from './draw-knee.ts';
+import { measureReads } from './measure-reads.ts';
 import { MemorySampler } from './memory-sampler.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -346,6 +347,8 @@ async function importFile(world: World): Promise<Outcome> {
   } as RequestInit);
   const imported = (await answer.json()) as { stored: number };
   const restSeconds = (performance.now() - restAtMs) / 1_000;
+  const memory = memoryOf(sampler);
+  await untilJudged(world);
   return {
     figures: {
       rows: ROWS,
@@ -354,7 +357,8 @@ async function importFile(world: World): Promise<Outcome> {
       printed,
       'all judged after that': `${judged.toFixed(1)} s`,
       'over REST': `${restSeconds.toFixed(1)} s, ${imported.stored} stored`,
-      ...memoryOf(sampler),
+      ...memory,
+      ...(await measureReads(stack, { meters: METERS, month: day.slice(0, 7) })),
     },
   };
 }
