@@ -107,8 +107,11 @@ describe.each(Object.keys(MATRIX))('with the values "%s"', (name) => {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: { name: `pod-${index}`, labels: metadata.labels },
-      // A StatefulSet adds the volumes of its claims; one more that nobody mounts does no harm.
-      spec: { ...spec, volumes: [...(spec.volumes ?? []), { name: 'data', emptyDir: {} }] },
+      // A StatefulSet adds the volumes of its claims; more that nobody mounts do no harm.
+      spec: {
+        ...spec,
+        volumes: [...(spec.volumes ?? []), ...['data', 'spool'].map((name) => ({ name, emptyDir: {} }))],
+      },
     }));
     expect(pods.length).toBeGreaterThanOrEqual(5);
     expect(await complaints(pods)).toBe('');

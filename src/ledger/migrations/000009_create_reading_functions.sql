@@ -56,10 +56,11 @@ begin
   if v_range.judged_at is not null then return jsonb_build_object('judged', 0); end if;
 
   insert into meter_registers as g (namespace, meter_id, zone, reading_id, before_id, value, day, read_at)
-  select v_namespace, i."meterId", i.zone, i.id, i."beforeId", i.value, i.day, to_timestamp(i."readAtMs" / 1000.0)
-  from jsonb_to_recordset(p_payload->'registers') as i("meterId" text, zone text, id uuid, "beforeId" uuid, value bigint,
-    day date, "readAtMs" double precision)
-  order by i."meterId", i.zone
+  select r.namespace, r.meter_id, r.zone, r.id, i."beforeId", r.value, r.day, r.read_at
+  from jsonb_to_recordset(p_payload->'registers') as i(id uuid, "beforeId" uuid)
+  join meter_readings r on r.id = i.id
+  where r.batch_id = any (v_range.batches) and r.day between v_range.first_day and v_range.last_day
+  order by r.meter_id, r.zone
   on conflict (namespace, meter_id, zone) do update set reading_id = excluded.reading_id, before_id = excluded.before_id,
     value = excluded.value, day = excluded.day, read_at = excluded.read_at
     where g.reading_id is not distinct from excluded.before_id;
@@ -70,12 +71,13 @@ begin
 
   -- Found by their batches, not by their ids: they lie together. Joined by hash: one by one each judgement may be joined with
   -- the whole of a month that has no statistics yet.
-  update meter_readings r set status = i.status, reason = i.reason, previous = i.previous, consumption = i.consumption,
-    rolled_over = i."rolledOver", cost = i.cost, currency = i.currency, judged_at = now()
-  from jsonb_to_recordset(p_payload->'judgements') as i(id uuid, day date, status text, reason text, previous bigint,
-    consumption bigint, "rolledOver" boolean, cost numeric, currency text)
+  update meter_readings r set status = case when i.reason is null then 'ACCEPTED' else 'REFUSED' end, reason = i.reason,
+    previous = i.previous, consumption = i.consumption, rolled_over = i."rolledOver", cost = i.cost, currency = i.currency,
+    judged_at = now()
+  from jsonb_to_recordset(p_payload->'judgements') as i(id uuid, reason text, previous bigint, consumption bigint,
+    "rolledOver" boolean, cost numeric, currency text)
   where r.batch_id = any (v_range.batches) and r.day between v_range.first_day and v_range.last_day
-    and r.id = i.id and r.day = i.day and r.status = 'RECEIVED';
+    and r.id = i.id and r.status = 'RECEIVED';
   update meter_reading_ranges set judged_at = now() where id = v_range.id;
   return jsonb_build_object('judged', jsonb_array_length(p_payload->'judgements'));
 end

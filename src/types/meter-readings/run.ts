@@ -29,7 +29,12 @@ async function run(context: HandlerContext<MeterReadingsInput>): Promise<MeterRe
     const { judgements, registers } = judgeReadings(loaded.readings);
     if (loaded.judged) return summaryOf([]);
     try {
-      await context.procedure('judge_reading_range', { range, judgements, registers });
+      // What the ledger has itself is not sent: a range is a thousand readings.
+      await context.procedure('judge_reading_range', {
+        range,
+        judgements: judgements.map(({ status: _, day: __, ...judgement }) => judgement),
+        registers: registers.map(({ id, beforeId }) => ({ id, beforeId })),
+      });
       return summaryOf(judgements);
     } catch (error) {
       if (!(error instanceof LongshoreError && error.code === 'SerializationFailure')) throw error;
