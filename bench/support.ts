@@ -63,14 +63,14 @@ export function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
 }
 
-/** Prints the figures, and keeps them in `bench/results/<name>.json`. */
-export function report(name: string, figures: Record<string, string | number>): void {
+/** Prints the figures, and keeps them in `<folder>/results/<name>.json`. */
+export function report(name: string, figures: Record<string, string | number>, folder = 'bench'): void {
   const table = createTable(['what', 'figure']);
   for (const [what, figure] of Object.entries(figures)) table.push([what, String(figure)]);
   console.log(`\n${name}: ${cpus().length} processors (${cpus()[0]?.model}), ${new Date().toISOString()}`);
   console.log(table.toString());
-  mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
-  writeFileSync(join(ROOT, 'bench/results', `${name}.json`), `${JSON.stringify(figures, null, 2)}\n`);
+  mkdirSync(join(ROOT, folder, 'results'), { recursive: true });
+  writeFileSync(join(ROOT, folder, 'results', `${name}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }
 
 export const ms = (value: number): string => `${value.toFixed(1)} ms`;

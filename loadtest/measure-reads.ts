@@ -1,14 +1,13 @@
-import { quantile } from '../bench/support.ts';
+import { call, ms, quantile } from '../bench/support.ts';
 import type { Stack } from '../hack/stack/stack.ts';
 
 const READS = 500;
 
 /** What a person waits for who looks at a meter, one request after the other, each of another meter. */
 export async function measureReads(
-  { apiUrl, apiKey }: Stack,
+  stack: Stack,
   { meters, month }: { meters: number; month: string },
 ): Promise<Record<string, string>> {
-  const headers = { authorization: `Bearer ${apiKey}` };
   const paths = { 'readings of a meter': 'readings', "a month's bill": `bill?month=${month}` };
   const figures: Record<string, string> = {};
   for (const [what, path] of Object.entries(paths)) {
@@ -17,13 +16,10 @@ export async function measureReads(
       // Every fourth meter has two zones, and no rows; in strides, so that none is near the one before.
       const meter = ((n * 7_919) % (meters / 4)) * 4 + 1;
       const startedAtMs = performance.now();
-      const answer = await fetch(`${apiUrl}/v1/meters/METER-${meter}/${path}`, { headers });
-      const text = await answer.text();
-      if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${text}`);
+      await call(stack, `/v1/meters/METER-${meter}/${path}`);
       times.push(performance.now() - startedAtMs);
     }
-    figures[`GET ${what}`] =
-      `p50 ${quantile(times, 0.5).toFixed(1)} ms, p99 ${quantile(times, 0.99).toFixed(1)} ms`;
+    figures[`GET ${what}`] = `p50 ${ms(quantile(times, 0.5))}, p99 ${ms(quantile(times, 0.99))}`;
   }
   return figures;
 }

@@ -15,13 +15,13 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import Table from 'cli-table3';
 import pg from 'pg';
+import { report } from '../bench/support.ts';
 import { findK6 } from '../hack/k6.ts';
 import { startNginx } from '../hack/services/nginx.ts';
 import { CLI, runCli } from '../hack/stack/run-cli.ts';
@@ -91,7 +91,7 @@ export async function runReadings(mode: string, options: ReadingsOptions): Promi
       (MODES[mode] as (typeof MODES)[string])({ stack, ledger, dataDir }, options),
     );
     await ledger.end();
-    report(mode, figures);
+    report(mode, figures, 'loadtest');
     for (const what of broken ?? []) console.error(`The load test failed: ${what}`);
     return broken?.length ? 1 : (exitCode ?? 0);
   } catch (error) {
@@ -397,13 +397,4 @@ function memoryOf(sampler: MemorySampler): Figures {
       `${(bytes / 1e6).toFixed(0)} MB`,
     ]),
   );
-}
-
-function report(mode: string, figures: Figures): void {
-  const table = new Table({ head: ['what', 'figure'] });
-  for (const [what, figure] of Object.entries(figures)) table.push([what, String(figure)]);
-  console.log(`\n${mode}: ${cpus().length} processors (${cpus()[0]?.model})`);
-  console.log(table.toString());
-  mkdirSync(join(ROOT, 'loadtest/results'), { recursive: true });
-  writeFileSync(join(ROOT, 'loadtest/results', `${mode}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }

@@ -4,12 +4,11 @@
  *
  *   [CONTEXT=name IMAGE=registry/longshore] [NAMESPACE=longshore] node hack/cluster/deploy.ts [--remove]
  */
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findHelm } from '../helm.ts';
 import { provideImage } from './provide-image.ts';
-import { findTarget, type Target, valuesOf } from './target.ts';
+import { findTarget, helmIn, type Target, valuesOf } from './target.ts';
 
 const here = import.meta.dirname;
 const namespace = process.env.NAMESPACE ?? 'longshore';
@@ -26,8 +25,7 @@ async function deploy(): Promise<void> {
   const target = findTarget();
   const image = provideImage(target);
   process.stderr.write(`Installing ${image.repository}:${image.tag} into namespace ${namespace}\n`);
-  await helm(
-    target,
+  helmIn(target, await findHelm(), namespace).run(
     ...['upgrade', '--install', 'longshore', join(here, '../../charts/longshore')],
     ...['--create-namespace', '--wait', '--timeout', '5m', ...valuesOf(target)],
     ...['--set', `image.repository=${image.repository},image.tag=${image.tag}`],
@@ -38,20 +36,13 @@ async function deploy(): Promise<void> {
 /** What runs is drained by the chart's own hook. */
 async function remove(): Promise<void> {
   process.stderr.write(`Removing Longshore from namespace ${namespace}\n`);
-  const options = ['--ignore-not-found', '--wait', '--timeout', '5m'];
-  await helm(findTarget(), 'uninstall', 'longshore', ...options);
+  const { run } = helmIn(findTarget(), await findHelm(), namespace);
+  run('uninstall', 'longshore', '--ignore-not-found', '--wait', '--timeout', '5m');
   process.stdout.write(`
 The volumes and Secrets of the bundled databases are still there, so that a new installation finds its jobs. To be rid of them:
 
   kubectl delete namespace ${namespace}
 `);
-}
-
-async function helm({ kubeconfig }: Target, ...args: string[]): Promise<void> {
-  execFileSync(await findHelm(), [...args, '--namespace', namespace], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, KUBECONFIG: kubeconfig },
-  });
 }
 
 function printNextSteps({ engine, kubeconfig }: Target): void {

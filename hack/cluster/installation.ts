@@ -1,9 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Kubectl } from '../../test/e2e/support/kubectl.ts';
 import { findHelm } from '../helm.ts';
 import { type ProvidedImage, provideCustomImage, provideImage } from './provide-image.ts';
-import { findTarget, type Target, valuesOf } from './target.ts';
+import { findTarget, helmIn, type Target, valuesOf } from './target.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** One of those that kind-config.yaml maps to 127.0.0.1. */
@@ -125,7 +125,7 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
     'defaultPools.enabled': 'false',
     ...options.values,
   };
-  const { run, tries } = helmIn(target, helm, options.name);
+  const { run, tries } = helmIn(target, helm, `longshore-${options.name}`);
   // A run that was killed may have left a release that Helm takes for one under way, and refuses to touch.
   if (!tries('status', options.name, '--output', 'json').includes('"status":"deployed"'))
     run('uninstall', options.name, '--ignore-not-found', '--wait', '--timeout', '3m');
@@ -135,17 +135,6 @@ function deploy(target: Target, helm: string, image: ProvidedImage, options: Ins
     ...valuesOf(target),
     ...Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]),
   );
-}
-
-function helmIn(target: Target, helm: string, name: string) {
-  const namespaced = ['--namespace', `longshore-${name}`];
-  const env = { ...process.env, KUBECONFIG: target.kubeconfig };
-  return {
-    run: (...args: string[]) =>
-      execFileSync(helm, [...namespaced, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env }),
-    tries: (...args: string[]) =>
-      spawnSync(helm, [...namespaced, ...args], { encoding: 'utf8', env }).stdout ?? '',
-  };
 }
 
 function createKey(system: Kubectl, name: string, namespace: string): Promise<string> {
@@ -164,6 +153,6 @@ function removeAll(target: Target, helm: string, name: string): void {
       timeout: 200_000,
     });
   kubectl('--namespace', `${system}-jobs`, 'delete', 'workerpools', '--all', '--timeout=90s');
-  helmIn(target, helm, name).run('uninstall', name, '--ignore-not-found', '--wait', '--timeout', '3m');
+  helmIn(target, helm, system).run('uninstall', name, '--ignore-not-found', '--wait', '--timeout', '3m');
   kubectl('delete', 'namespace', system, `${system}-jobs`, '--ignore-not-found', '--timeout=180s');
 }

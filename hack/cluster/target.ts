@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -34,6 +34,18 @@ export function findTarget(env: NodeJS.ProcessEnv = process.env): Target {
 export function valuesOf({ engine }: Target): string[] {
   const files = ['values-dev.yaml', ...(engine === 'bare' ? ['values-bare.yaml'] : [])];
   return files.flatMap((file) => ['--values', join(import.meta.dirname, file)]);
+}
+
+/** Helm on one namespace of the cluster. `run` throws when it fails, with its errors shown; `tries` answers what it printed. */
+export function helmIn({ kubeconfig }: Target, helm: string, namespace: string) {
+  const namespaced = ['--namespace', namespace];
+  const env = { ...process.env, KUBECONFIG: kubeconfig };
+  return {
+    run: (...args: string[]) =>
+      execFileSync(helm, [...namespaced, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env }),
+    tries: (...args: string[]) =>
+      spawnSync(helm, [...namespaced, ...args], { encoding: 'utf8', env }).stdout ?? '',
+  };
 }
 
 /** Brings image archives into the nodes of a cluster of our making. */

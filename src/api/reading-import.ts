@@ -175,10 +175,9 @@ function parseLine(
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 
-/** A date alone is that day where the meters are; its beginning in UTC stands for the moment. */
+/** Parses what it did not parse the moment before: files have the same day in many rows. */
 class TimeParser {
   readonly #timeZone: string;
-  // Files have the same day in many rows.
   #last: { text: string; at: { readAtMs: number; day: string } | null } = { text: '', at: null };
 
   constructor(timeZone: string) {
@@ -191,6 +190,7 @@ class TimeParser {
   }
 }
 
+/** A date alone is that day where the meters are; its beginning in UTC stands for the moment. */
 function parseTime(text: string, timeZone: string): { readAtMs: number; day: string } | null {
   const date = text.slice(0, 10);
   const midnightMs = DATE.test(date) ? Date.parse(`${date}T00:00:00Z`) : Number.NaN;

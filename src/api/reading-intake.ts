@@ -4,8 +4,8 @@ import { LedgerAwayError, type ReadingStore, StoringUnknownError } from '../ledg
 import type { SentReading, StoredReading } from '../ledger/store-readings.ts';
 import { outcomeUnknown, withDeadline } from './deadline.ts';
 import { Problem, unavailable } from './problem.ts';
-import { type ReadingSpool, type SpoolEntry, SpoolFullError } from './reading-spool.ts';
-import type { SpooledKeys } from './spooled-keys.ts';
+import { type ReadingSpool, SpoolFullError } from './reading-spool.ts';
+import type { SpoolEntry } from './spooled-keys.ts';
 
 /** `spooled`: durable on this process's disk, not in the ledger yet. */
 export type Intake = StoredReading | { outcome: 'spooled'; id: string };
@@ -14,8 +14,6 @@ export interface ReadingIntakeOptions {
   store: ReadingStore;
   /** Null: without the ledger nothing is taken. */
   spool: ReadingSpool | null;
-  /** Of what is in the spool. */
-  spooledKeys: SpooledKeys;
   /** How long the ledger gets. */
   timeoutMs: number;
   /** Called for each reading. */
@@ -35,10 +33,10 @@ export class ReadingIntake {
 
   /** Rejects with a {@link Problem} when the reading is not durable, or not known to be. */
   async take(sent: SentReading): Promise<Intake> {
-    const { spool, spooledKeys } = this.#options;
+    const { spool } = this.#options;
     // The ledger may be back, and would take the key for another moment than the spool has.
     const taken =
-      spool !== null && spooledKeys.find(sent) !== undefined
+      spool !== null && spool.keys.find(sent) !== undefined
         ? await this.#spool(spool, [sent])
         : await this.#orSpool([sent], async (store) => [await store.store(sent)]);
     return taken[0] as Intake;
@@ -87,11 +85,9 @@ export class ReadingIntake {
 
   /** A reading whose key is in the spool already is not there twice, and is answered when the first one is durable. */
   async #append(spool: ReadingSpool, sent: readonly SentReading[]): Promise<Intake[]> {
-    const { spooledKeys } = this.#options;
-    const held = sent.map((one) => spooledKeys.find(one));
+    const held = sent.map((one) => spool.keys.find(one));
     const fresh = sent.filter((_, index) => held[index] === undefined).map(toEntry);
     const written = fresh.length === 0 ? undefined : spool.append(fresh);
-    spooledKeys.hold(fresh, written);
     await Promise.all([written, ...held.map((first) => first?.written)]);
     return sent.map(({ reading, key }, index): Intake => {
       const first = held[index];

@@ -18,19 +18,13 @@ import { uuidv7 } from '../core/ids.ts';
 import type { Logger } from '../core/logger.ts';
 import type { NewReading } from '../core/meter-reading.ts';
 import { isDataRefused } from '../ledger/database.ts';
-import type { ReadingKey } from '../ledger/store-readings.ts';
 import { SpoolLock } from './spool-lock.ts';
+import { type SpoolEntry, SpooledKeys } from './spooled-keys.ts';
 
 export class SpoolFullError extends LongshoreError {
   constructor() {
     super('SpoolFull', 'The spool has no room for another reading');
   }
-}
-
-/** A reading with its `Idempotency-Key`, as a line of a segment has them. */
-export interface SpoolEntry {
-  reading: NewReading;
-  key: ReadingKey | null;
 }
 
 export interface ReadingSpoolOptions {
@@ -40,10 +34,6 @@ export interface ReadingSpoolOptions {
   /** Stores readings durably, also those that would be refused; safe to repeat. Rejects while the ledger is away. */
   store(entries: SpoolEntry[]): Promise<unknown>;
   logger: Logger;
-  /** Called at the start with what an earlier life left, before it is drained. */
-  onFound?(entries: readonly SpoolEntry[]): void;
-  /** Called when entries are in the ledger, and no longer here. */
-  onDrained?(entries: readonly SpoolEntry[]): void;
   onChange?(state: { bytes: number; spooled: number; drained: number }): void;
 }
 
@@ -60,6 +50,8 @@ const SEGMENT = /^[0-9a-f-]{36}\.spool$/;
  * are stored in their order, each deleted when all of it is in the ledger, so a crash at any point repeats at worst.
  */
 export class ReadingSpool {
+  /** Of what is here, also of what an earlier life left. */
+  readonly keys = new SpooledKeys();
   readonly #options: ReadingSpoolOptions;
   readonly #abort = new AbortController();
   /** Each item is what one request sends: written whole or not at all. */
@@ -96,7 +88,7 @@ export class ReadingSpool {
       const { size } = await stat(path);
       spool.#sealed.push({ path, bytes: size });
       spool.#bytes += size;
-      options.onFound?.((await readSegment(path)).entries);
+      spool.keys.hold((await readSegment(path)).entries);
     }
     if (names.length > 0)
       options.logger.info({ segments: names.length, bytes: spool.#bytes }, 'Found readings in the spool');
@@ -118,7 +110,9 @@ export class ReadingSpool {
    * {@link SpoolFullError}, `BatcherFullError`, or what the disk says.
    */
   append(entries: readonly SpoolEntry[]): Promise<undefined> {
-    return this.isFull ? Promise.reject(new SpoolFullError()) : this.#batcher.add(entries);
+    const written = this.isFull ? Promise.reject(new SpoolFullError()) : this.#batcher.add(entries);
+    this.keys.hold(entries, written);
+    return written;
   }
 
   /** Ends the draining; what is left stays for the next process. */
@@ -215,7 +209,7 @@ export class ReadingSpool {
     await syncFolder(this.#options.dir);
     this.#sealed.shift();
     this.#bytes -= segment.bytes;
-    this.#options.onDrained?.(entries);
+    this.keys.forget(entries);
     this.#report(0, entries.length);
     this.#options.logger.info({ readings: entries.length }, 'Stored a segment of the spool');
   }

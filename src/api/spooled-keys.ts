@@ -1,5 +1,12 @@
+import type { NewReading } from '../core/meter-reading.ts';
 import { setBounded } from '../core/set-bounded.ts';
-import type { SpoolEntry } from './reading-spool.ts';
+import { nameOfKey, type ReadingKey } from '../ledger/store-readings.ts';
+
+/** A reading with its `Idempotency-Key`, as a line of a segment has them. */
+export interface SpoolEntry {
+  reading: NewReading;
+  key: ReadingKey | null;
+}
 
 interface HeldKey {
   /** Of the reading that the key stands for. */
@@ -20,23 +27,23 @@ export class SpooledKeys {
   readonly #held = new Map<string, HeldKey>();
 
   find({ reading, key }: SpoolEntry): HeldKey | undefined {
-    return key === null ? undefined : this.#held.get(`${reading.namespace} ${key.key}`);
+    return key === null ? undefined : this.#held.get(nameOfKey(reading.namespace, key.key));
   }
 
   /** The first reading with a key is the one. A key whose reading could not be written is free again. */
   hold(entries: readonly SpoolEntry[], written?: Promise<unknown>): void {
-    for (const entry of entries) {
-      const { reading, key } = entry;
-      if (key === null || this.find(entry) !== undefined) continue;
-      const { id, namespace } = reading;
-      const held = { id, bodySha256: key.bodySha256, written };
-      setBounded(this.#held, `${namespace} ${key.key}`, held, MAX_KEYS);
+    for (const { reading, key } of entries) {
+      if (key === null) continue;
+      const name = nameOfKey(reading.namespace, key.key);
+      if (this.#held.has(name)) continue;
+      const held = { id: reading.id, bodySha256: key.bodySha256, written };
+      setBounded(this.#held, name, held, MAX_KEYS);
     }
     written?.catch(() => this.forget(entries));
   }
 
   forget(entries: readonly SpoolEntry[]): void {
     for (const { reading, key } of entries)
-      if (key !== null) this.#held.delete(`${reading.namespace} ${key.key}`);
+      if (key !== null) this.#held.delete(nameOfKey(reading.namespace, key.key));
   }
 }

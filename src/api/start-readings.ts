@@ -6,8 +6,8 @@ import { ReadingStore } from '../ledger/reading-store.ts';
 import { type SentReading, storeReadings } from '../ledger/store-readings.ts';
 import type { ApiLimits, ApiMetrics, ReadingDeps } from './deps.ts';
 import { ReadingIntake } from './reading-intake.ts';
-import { ReadingSpool, type SpoolEntry } from './reading-spool.ts';
-import { SpooledKeys } from './spooled-keys.ts';
+import { ReadingSpool } from './reading-spool.ts';
+import type { SpoolEntry } from './spooled-keys.ts';
 
 export interface ReadingSettings {
   /** Of the meters, an IANA name. */
@@ -36,13 +36,11 @@ export async function startReadings(options: StartReadingsOptions): Promise<{
 }> {
   const { db, logger, metrics, limits } = options;
   const store = new ReadingStore({ db, logger, onBatch: (batch) => metrics.observeReadingBatch(batch) });
-  const spooledKeys = new SpooledKeys();
-  const spool = options.spoolDir === '' ? null : await openSpool(options, spooledKeys);
+  const spool = options.spoolDir === '' ? null : await openSpool(options);
   const replica = new ReadReplica(db, connectReplica(options), logger);
   const intake = new ReadingIntake({
     store,
     spool,
-    spooledKeys,
     timeoutMs: limits.requestTimeoutMs,
     onIntake: (outcome, readings) => metrics.countReadings(outcome, readings),
   });
@@ -62,14 +60,12 @@ export async function startReadings(options: StartReadingsOptions): Promise<{
   };
 }
 
-function openSpool(options: StartReadingsOptions, keys: SpooledKeys): Promise<ReadingSpool> {
+function openSpool(options: StartReadingsOptions): Promise<ReadingSpool> {
   return ReadingSpool.open({
     dir: options.spoolDir,
     maxBytes: options.spoolLimitBytes,
     store: (entries) => storeSpooled(options, entries),
     logger: options.logger,
-    onFound: (entries) => keys.hold(entries),
-    onDrained: (entries) => keys.forget(entries),
     onChange: (change) => options.metrics.observeSpool(change),
   });
 }

@@ -27,7 +27,7 @@ interface Table {
   put(db: Database, namespace: string, rows: readonly Record<string, string>[]): Promise<void>;
   row: z.ZodType;
   /** The rows that name what is not there. */
-  check?(db: Database, namespace: string, rows: readonly Line[]): Promise<RefusedRow[]>;
+  check(db: Database, namespace: string, rows: readonly Line[]): Promise<RefusedRow[]>;
 }
 
 interface Line {
@@ -39,9 +39,9 @@ function table<Row>(
   columns: Pick<Table, 'required' | 'optional'>,
   row: z.ZodType<Row>,
   put: (db: Database, namespace: string, rows: readonly Row[]) => Promise<void>,
-  check?: Table['check'],
+  check: Table['check'] = async () => [],
 ): Table {
-  return { ...columns, row, put: put as Table['put'], ...(check === undefined ? {} : { check }) };
+  return { ...columns, row, put: put as Table['put'], check };
 }
 
 /** What can be imported beside readings. A later row with the same key takes the place of an earlier one. */
@@ -139,7 +139,7 @@ export async function importTable(
     const bad = parsed.flatMap(({ line, problem }) =>
       problem === undefined ? [] : [{ line, code: 'BadRow', detail: problem }],
     );
-    const wrong = check === undefined ? [] : await check(db, namespace, good);
+    const wrong = await check(db, namespace, good);
     await report.write([...bad, ...wrong].toSorted((a, b) => a.line - b.line));
     report.keep();
     const refused = new Set(wrong.map(({ line }) => line));

@@ -6,22 +6,23 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { exportMonth } from '../api/reading-export.ts';
 import { importReadings } from '../api/reading-import.ts';
-import { loadConfig } from '../config/config.ts';
-import { connectDatabase, type Database } from '../ledger/database.ts';
 import { getReadingImport } from '../ledger/reading-imports.ts';
-import { createLogger } from '../telemetry/logger.ts';
 import { importTable, type TableKind } from './import-table.ts';
 import { RefusalReport } from './refusal-report.ts';
 import { seedReadings } from './seed-readings.ts';
+import { withLedger } from './with-ledger.ts';
+
+/** For statements on thousands of rows, and one that reads on meanwhile. */
+const MUCH = { maxConnections: 2, statementTimeoutMs: 120_000 };
 
 export async function seed(namespace: string, customers: number): Promise<void> {
-  await withLedger((db) => seedReadings(db, namespace, customers));
+  await withLedger((db) => seedReadings(db, namespace, customers), MUCH);
   console.log(`Seeded ${customers} customers with meters METER-1 to METER-${customers}, and tariffs`);
 }
 
 export async function importRows(kind: TableKind, file: string, namespace: string): Promise<void> {
   const report = await RefusalReport.open(`${file}.refused.csv`);
-  const done = await withLedger((db) => importTable(db, namespace, kind, file, report)).finally(() =>
+  const done = await withLedger((db) => importTable(db, namespace, kind, file, report), MUCH).finally(() =>
     report.close(),
   );
   console.log(`Wrote ${done.written} rows${describeRefusals(done.refused, report.path)}`);
@@ -38,7 +39,7 @@ export async function exportReadings(
     const rows = Readable.from(exportMonth((work) => work(db), namespace, month));
     if (file === undefined) await pipeline(rows, process.stdout, { end: false });
     else await pipeline(rows, createWriteStream(file));
-  });
+  }, MUCH);
 }
 
 /** Goes on where an earlier run of the same file broke off. */
@@ -47,7 +48,7 @@ export async function importFile(file: string, namespace: string, again: boolean
     .replaceAll(/[^A-Za-z0-9._-]/g, '_')
     .slice(0, 128);
   const startedAtMs = performance.now();
-  await withLedger(async (db, timeZone) => {
+  await withLedger(async (db, config) => {
     const headSha256 = await hashHead(file);
     const found = again ? null : await getReadingImport(db, namespace, name);
     // Another file of this name is begun at its first byte; whatever of it is there already is not stored twice.
@@ -56,7 +57,7 @@ export async function importFile(file: string, namespace: string, again: boolean
     if (resume !== null) console.log(`Going on after line ${resume.lines}, where an earlier run broke off`);
     const report = await RefusalReport.open(`${file}.refused.csv`, resume?.lines ?? 0);
     const done = await importReadings({
-      ...{ db, namespace, name, resume, headSha256, timeZone },
+      ...{ db, namespace, name, resume, headSha256, timeZone: config.readings.timeZone },
       content: createReadStream(file, { start: resume?.bytes ?? 0 }),
       nowMs: Date.now(),
       onRefused: (rows) => report.write(rows),
@@ -71,7 +72,7 @@ export async function importFile(file: string, namespace: string, again: boolean
       `Stored ${done.stored} readings, ${done.existing} were there already${describeRefusals(done.refused, report.path)} (${seconds.toFixed(1)} s)`,
     );
     if (done.refused > 0) process.exitCode = 1;
-  });
+  }, MUCH);
 }
 
 /** Of what tells one file from another: the header, and the first hundred rows or so. */
@@ -83,21 +84,4 @@ async function hashHead(file: string): Promise<string> {
 
 function describeRefusals(refused: number, path: string): string {
   return refused === 0 ? '' : `, refused ${refused} rows: see ${path}`;
-}
-
-async function withLedger<T>(work: (db: Database, timeZone: string) => Promise<T>): Promise<T> {
-  const config = loadConfig(process.env, ['LONGSHORE_POSTGRES_URL']);
-  const logger = createLogger({ name: 'cli', level: config.log.level });
-  const db = connectDatabase({
-    url: config.postgres.url,
-    applicationName: 'longshore-cli',
-    maxConnections: 2,
-    statementTimeoutMs: 120_000,
-    logger,
-  });
-  try {
-    return await work(db, config.readings.timeZone);
-  } finally {
-    await db.end();
-  }
 }

@@ -43,7 +43,7 @@ export class RefusalReport {
 
   /** What was written is there to stay. */
   keep(): void {
-    this.#kept = Math.max(this.#kept, this.#end);
+    this.#kept = this.#end;
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,11 @@ export interface ReadingKey {
   bodySha256: string;
 }
 
+/** Names a key of a namespace among those of all. */
+export function nameOfKey(namespace: string, key: string): string {
+  return `${namespace} ${key}`;
+}
+
 /** A reading to store. */
 export interface SentReading {
   reading: NewReading;
@@ -178,7 +183,7 @@ async function storeKeyed(
 ): Promise<StoredReading[]> {
   const held = await holdKeys(db, sent);
   const meant = sent.map(({ reading, key, at }): NewReading | null => {
-    const holder = key === null ? undefined : held.get(`${reading.namespace} ${key.key}`);
+    const holder = key === null ? undefined : held.get(nameOfKey(reading.namespace, key.key));
     if (key === null || holder === undefined) return reading;
     return holder.bodySha256 === key.bodySha256 ? at(holder.readAtMs) : null;
   });
@@ -208,8 +213,9 @@ async function holdKeys(
 ): Promise<Map<string, { bodySha256: string; readAtMs: number }>> {
   const keyed = new Map<string, SentReading>();
   for (const item of sent) {
-    const id = item.key === null ? '' : `${item.reading.namespace} ${item.key.key}`;
-    if (item.key !== null && !keyed.has(id)) keyed.set(id, item);
+    if (item.key === null) continue;
+    const name = nameOfKey(item.reading.namespace, item.key.key);
+    if (!keyed.has(name)) keyed.set(name, item);
   }
   const items = [...keyed.values()];
   const keys = [items.map((i) => i.reading.namespace), items.map((i) => i.key?.key)];
@@ -241,7 +247,7 @@ async function holdKeys(
       });
   return new Map(
     held.rows.map((row) => [
-      `${row.namespace} ${row.key}`,
+      nameOfKey(row.namespace, row.key),
       { bodySha256: row.body_sha256, readAtMs: row.read_at.getTime() },
     ]),
   );

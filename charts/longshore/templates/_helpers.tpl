@@ -102,6 +102,21 @@ securityContext:
   mountPath: /tmp
 {{- end -}}
 
+{{/* A volume for each pod of a StatefulSet: (list "name" with its size and storageClassName). */}}
+{{- define "longshore.volumeClaim" -}}
+{{- $values := index . 1 -}}
+- metadata:
+    name: {{ index . 0 }}
+  spec:
+    accessModes: [ReadWriteOnce]
+    {{- with $values.storageClassName }}
+    storageClassName: {{ . }}
+    {{- end }}
+    resources:
+      requests:
+        storage: {{ $values.size }}
+{{- end -}}
+
 {{/* Where pods run; call with (list $ "api" .Values.api). */}}
 {{- define "longshore.placement" -}}
 {{- $root := index . 0 -}}
